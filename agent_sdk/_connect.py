@@ -1,0 +1,57 @@
+"""Open a connection and close it again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from agent_sdk.agent import Agent
+from agent_sdk.nats_transport import DEFAULT_URL, NatsTransport
+from agent_sdk.session import Connection
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from agent_sdk.transport import Transport
+
+__all__ = ["connect"]
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    url: str | None = None,
+    creds: str | os.PathLike[str] | None = None,
+    *,
+    transport: Transport | None = None,
+    tls: ssl.SSLContext | None = None,
+    timeout: float = 10.0,  # noqa: ASYNC109 - passed on
+) -> AsyncIterator[Agent]:
+    """Connect to a venue as the agent that ``creds`` names, and disconnect at the end of the block.
+
+    ``url`` (default: ``$NATS_URL``, else ``nats://127.0.0.1:4222``) may name several servers,
+    separated by commas. ``creds`` (default: ``$EXCHANGE_CREDS``) is the path of a creds file.
+    ``transport`` takes the place of both. The venue has ``timeout`` seconds to answer.
+
+    Raises:
+        CredentialsError: No, an unreadable, or an unacceptable creds file.
+        ConnectionFailed: No server answers, or no venue behind it.
+        PermissionDenied: The server does not let the agent speak with the venue.
+
+    """
+    if transport is None:
+        transport = NatsTransport(
+            url or os.environ.get("NATS_URL") or DEFAULT_URL,
+            creds or os.environ.get("EXCHANGE_CREDS") or None,
+            tls=tls,
+            connect_timeout=min(timeout, 5.0),
+        )
+    connection = Connection(transport)
+    await connection.open(timeout)
+    try:
+        agent = Agent(connection)
+        await agent._open()  # noqa: SLF001 - part of making it
+        yield agent
+    finally:
+        await connection.close()

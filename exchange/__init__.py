@@ -1,0 +1,1 @@
+"""An exchange for autonomous agents: markets on a message bus."""

@@ -1,0 +1,1 @@
+"""The edge of the venue: bus, journal, credentials, embedded server, metrics, logging."""

@@ -1,0 +1,337 @@
+"""Let messages in: identity, reply address, size, rate, schema. No I/O; refuses before the journal.
+
+What arrives is counted and queued per agent before anything is decoded, so a flood costs its sender
+and not the others; batches take from the queues in turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from exchange.engine import Engine, Submission
+from exchange.messages import COMMANDS, QUERIES, command_union, family_of, query_union
+from exchange.messages.base import (
+    MAX_ARRAY_COMMANDS,
+    MAX_VALIDITY_US,
+    SUBJECT_PREFIX,
+    Command,
+    Query,
+    Refusal,
+)
+from exchange.messages.reasons import RefusalReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BATCH_BYTES_MAX", "BATCH_COMMANDS_MAX", "Gateway", "GatewayLimits", "Pending", "PendingQuery"]
+
+BATCH_BYTES_MAX: Final = 512 * 1024
+BATCH_COMMANDS_MAX: Final = 2_000
+"""A batch is cut, before it is applied, at whichever comes first."""
+
+_COMMAND_PREFIX: Final = f"{SUBJECT_PREFIX}.cmd."
+_QUERY_PREFIX: Final = f"{SUBJECT_PREFIX}.query."
+_ROUTES_MAX: Final = 200_000
+
+_encode = msgspec.json.Encoder().encode
+_canonical = msgspec.msgpack.Encoder().encode
+_Command: Any = command_union()
+_Query: Any = query_union()
+_one: Final = msgspec.json.Decoder(_Command)
+_many: Final = msgspec.json.Decoder(list[_Command])
+_query: Final = msgspec.json.Decoder(_Query)
+_FAMILIES: Final[dict[type, str]] = {kind: family_of(kind) for kind in (*COMMANDS.values(), *QUERIES.values())}
+
+
+class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hold the limits of one agent at the gateway; rates are per second, bursts in commands."""
+
+    payload_bytes_max: int = 512 * 1024
+    queue_messages_max: int = 4_096
+    queue_bytes_max: int = 4 * 1024 * 1024
+    commands_per_s: int = 20_000
+    commands_burst: int = 40_000
+    queries_per_s: int = 200
+    queries_burst: int = 1_000
+    queries_queue_max: int = 256
+
+
+class Pending(NamedTuple):
+    """Remember where the outcomes of one message go."""
+
+    agent: str
+    reply: str
+    count: int
+    is_array: bool
+
+
+class PendingQuery(NamedTuple):
+    """Hold a query that waits for an answer."""
+
+    agent: str
+    reply: str
+    query: Query
+
+
+class _Bucket:
+    """Fill by time, empty by use."""
+
+    __slots__ = ("_burst", "_filled_at", "_rate", "tokens")
+
+    def __init__(self, rate: int, burst: int, now_s: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self.tokens: float = burst
+        self._filled_at = now_s
+
+    def take(self, count: int, now_s: float) -> bool:
+        tokens = min(self.tokens + (now_s - self._filled_at) * self._rate, self._burst)
+        self._filled_at = now_s
+        if tokens < count:
+            self.tokens = tokens
+            return False
+        self.tokens = tokens - count
+        return True
+
+
+class _Inbox:
+    """Queue what one agent sent and nobody has looked at yet."""
+
+    __slots__ = ("agent", "bucket", "bytes", "commands", "queries", "query_bucket", "reply_prefix")
+
+    def __init__(self, agent: str, limits: GatewayLimits, now_s: float) -> None:
+        self.agent = agent
+        self.reply_prefix = f"_INBOX.{agent}."
+        self.commands: deque[tuple[str, str, bytes]] = deque()
+        self.bytes = 0
+        self.queries: deque[tuple[str, str, bytes]] = deque()
+        self.bucket = _Bucket(limits.commands_per_s, limits.commands_burst, now_s)
+        self.query_bucket = _Bucket(limits.queries_per_s, limits.queries_burst, now_s)
+
+
+class Gateway:
+    """Take messages in, refuse what must not reach the journal, cut fair batches of the rest.
+
+    ``send(subject, payload)`` is called for refusals that do not depend on the venue's state and so
+    may leave at once; ``now_s`` is a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: GatewayLimits,
+        send: Callable[[str, bytes], None],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._send = send
+        self._now_s = now_s
+        self._inboxes: dict[str, _Inbox] = {}
+        self._routes: dict[str, tuple[_Inbox, str]] = {}
+        self._active: deque[_Inbox] = deque()
+        self._active_queries: deque[_Inbox] = deque()
+        self.refusals: dict[str, int] = {}
+        """How many messages each reason refused."""
+        self.dropped: dict[str, int] = {}
+        """How many messages were dropped without an answer, by reason."""
+        self.closed: RefusalReason | None = None
+        """Why no commands are taken at the moment, if so."""
+
+    # ── what arrives ────────────────────────────────────────────────────────────────────────────
+
+    def receive_command(self, subject: str, reply: str, payload: bytes) -> None:
+        """Queue a message of commands, or refuse it; never raises."""
+        route = self._routes.get(subject) or self._find_route(subject, reply, _COMMAND_PREFIX)
+        if route is None:
+            return
+        inbox, family = route
+        if not reply.startswith(inbox.reply_prefix):
+            # Whoever gets an answer must be who asked: the server does not check reply subjects.
+            self._drop(RefusalReason.BAD_REPLY_SUBJECT)
+            return
+        size = len(payload)
+        limits = self._limits
+        if self.closed is not None:
+            self._refuse(reply, self.closed, "try again shortly with the same id")
+        elif size > limits.payload_bytes_max:
+            self._refuse(reply, RefusalReason.TOO_LARGE, f"{size} bytes, at most {limits.payload_bytes_max}")
+        elif len(inbox.commands) >= limits.queue_messages_max or inbox.bytes + size > limits.queue_bytes_max:
+            self._refuse(reply, RefusalReason.QUEUE_FULL, f"{len(inbox.commands)} messages wait already")
+        else:
+            if not inbox.commands:
+                self._active.append(inbox)
+            inbox.commands.append((family, reply, payload))
+            inbox.bytes += size
+
+    def receive_query(self, subject: str, reply: str, payload: bytes) -> None:
+        """Queue a query, or refuse it; never raises."""
+        route = self._routes.get(subject) or self._find_route(subject, reply, _QUERY_PREFIX)
+        if route is None:
+            return
+        inbox, family = route
+        if not reply.startswith(inbox.reply_prefix):
+            self._drop(RefusalReason.BAD_REPLY_SUBJECT)
+            return
+        if len(payload) > self._limits.payload_bytes_max:
+            self._refuse(reply, RefusalReason.TOO_LARGE, f"{len(payload)} bytes")
+        elif len(inbox.queries) >= self._limits.queries_queue_max:
+            self._refuse(reply, RefusalReason.QUEUE_FULL, f"{len(inbox.queries)} queries wait already")
+        elif not inbox.query_bucket.take(1, self._now_s()):
+            self._refuse(reply, RefusalReason.RATE_LIMITED, f"{self._limits.queries_per_s} queries per second")
+        else:
+            if not inbox.queries:
+                self._active_queries.append(inbox)
+            inbox.queries.append((family, reply, payload))
+
+    def has_commands(self) -> bool:
+        """Return whether a batch could be cut."""
+        return bool(self._active)
+
+    def has_queries(self) -> bool:
+        """Return whether queries wait."""
+        return bool(self._active_queries)
+
+    def queued(self) -> int:
+        """Return how many messages of commands wait."""
+        return sum(len(inbox.commands) for inbox in self._active)
+
+    def _find_route(self, subject: str, reply: str, prefix: str) -> tuple[_Inbox, str] | None:
+        """Find who sent a message and to which family; the server has checked the sender's token."""
+        agent, _, family = subject.removeprefix(prefix).partition(".")
+        if not subject.startswith(prefix) or not agent or not family or "." in family:
+            self._drop(RefusalReason.BAD_SUBJECT)
+            return None
+        if agent not in self._engine.agents:
+            # An agent with a credential that the venue does not know gets an answer but no queue.
+            if reply.startswith(f"_INBOX.{agent}."):
+                self._refuse(reply, RefusalReason.UNKNOWN_AGENT, f"{agent} is not registered at this venue")
+            else:
+                self._drop(RefusalReason.UNKNOWN_AGENT)
+            return None
+        inbox = self._inboxes.get(agent)
+        if inbox is None:
+            inbox = self._inboxes[agent] = _Inbox(agent, self._limits, self._now_s())
+        # Families come from the sender, so what is remembered of them is bounded.
+        if len(self._routes) >= _ROUTES_MAX:
+            self._routes.clear()
+        route = self._routes[subject] = (inbox, family)
+        return route
+
+    # ── what goes on ────────────────────────────────────────────────────────────────────────────
+
+    def cut(self, time_us: int) -> tuple[list[Submission], list[Pending]]:
+        """Take a batch from the queues in turn; ``time_us`` is the venue time it will have.
+
+        What is refused here is answered at once: nothing of it is in any batch.
+        """
+        submissions: list[Submission] = []
+        pending: list[Pending] = []
+        size = 0
+        active = self._active
+        now_s = self._now_s()
+        while active and len(submissions) < BATCH_COMMANDS_MAX and size < BATCH_BYTES_MAX:
+            inbox = active[0]
+            family, reply, payload = inbox.commands[0]
+            is_array = payload[:1] == b"["
+            if is_array and submissions and len(submissions) + MAX_ARRAY_COMMANDS > BATCH_COMMANDS_MAX:
+                break
+            active.popleft()
+            inbox.commands.popleft()
+            inbox.bytes -= len(payload)
+            if inbox.commands:
+                active.append(inbox)
+            commands = self._admit(inbox, family, reply, payload, time_us, now_s, is_array=is_array)
+            if commands is None:
+                continue
+            agent = inbox.agent
+            for command in commands:
+                body = _canonical(command)
+                size += len(body)
+                submissions.append(Submission(agent, command, body))
+            pending.append(Pending(agent, reply, len(commands), is_array))
+        return submissions, pending
+
+    def _admit(
+        self, inbox: _Inbox, family: str, reply: str, payload: bytes, time_us: int, now_s: float, *, is_array: bool
+    ) -> list[Command] | None:
+        """Decode one message and check it as a whole; refuse it and return None if anything is wrong."""
+        try:
+            commands: list[Command] = _many.decode(payload) if is_array else [_one.decode(payload)]
+        except Exception as error:  # noqa: BLE001 - invalid UTF-8 and deep nesting raise types of their own
+            self._refuse(reply, RefusalReason.MALFORMED, _describe(error))
+            return None
+        for command in commands:
+            if _FAMILIES[type(command)] != family:
+                detail = f"a command of family {_FAMILIES[type(command)]} was sent to {family}"
+                self._refuse(reply, RefusalReason.WRONG_FAMILY, detail, command.id)
+                return None
+        if not 0 < len(commands) <= MAX_ARRAY_COMMANDS:
+            self._refuse(reply, RefusalReason.TOO_MANY_COMMANDS, f"{len(commands)}; 1 … {MAX_ARRAY_COMMANDS}")
+            return None
+        if self._engine.agents[inbox.agent].state == "revoked":
+            self._refuse(reply, RefusalReason.AGENT_REVOKED, f"{inbox.agent} was revoked")
+            return None
+        if not inbox.bucket.take(len(commands), now_s):
+            detail = f"at most {self._limits.commands_per_s} commands per second"
+            self._refuse(reply, RefusalReason.RATE_LIMITED, detail, commands[0].id)
+            return None
+        first = commands[0]
+        if not is_array and not time_us <= first.valid_until_us <= time_us + MAX_VALIDITY_US:
+            return self._admit_untimely(inbox.agent, reply, first, time_us)
+        return commands
+
+    def _admit_untimely(self, agent: str, reply: str, command: Command, time_us: int) -> list[Command] | None:
+        """Let a late copy of a known command through to its outcome; refuse any other."""
+        if self._engine.find_outcome(agent, command.id) is not None:
+            return [command]
+        reason = RefusalReason.EXPIRED if command.valid_until_us < time_us else RefusalReason.VALID_UNTIL_TOO_FAR
+        detail = f"valid_until_us {command.valid_until_us}, venue time {time_us}, at most 60 s ahead"
+        self._refuse(reply, reason, detail, command.id)
+        return None
+
+    def take_queries(self, count: int) -> list[PendingQuery]:
+        """Take up to ``count`` queries from the queues in turn, decoded; refuse the malformed."""
+        taken: list[PendingQuery] = []
+        active = self._active_queries
+        while active and len(taken) < count:
+            inbox = active.popleft()
+            family, reply, payload = inbox.queries.popleft()
+            if inbox.queries:
+                active.append(inbox)
+            try:
+                query: Query = _query.decode(payload)
+            except Exception as error:  # noqa: BLE001 - as for commands
+                self._refuse(reply, RefusalReason.MALFORMED, _describe(error))
+                continue
+            if _FAMILIES[type(query)] != family:
+                self._refuse(reply, RefusalReason.WRONG_FAMILY, f"this query belongs to {_FAMILIES[type(query)]}")
+                continue
+            taken.append(PendingQuery(inbox.agent, reply, query))
+        return taken
+
+    # ── what is turned away ─────────────────────────────────────────────────────────────────────
+
+    def count_drop(self) -> None:
+        """Count a message that the client library dropped before it could be looked at."""
+        self._drop(RefusalReason.QUEUE_FULL)
+
+    def _drop(self, reason: RefusalReason) -> None:
+        self.dropped[reason.value] = self.dropped.get(reason.value, 0) + 1
+
+    def _refuse(self, reply: str, reason: RefusalReason, detail: str, command_id: str | None = None) -> None:
+        self.refusals[reason.value] = self.refusals.get(reason.value, 0) + 1
+        refusal = Refusal(reason, detail, self._engine.time_us, command_id)
+        self._send(reply, _encode(refusal))
+
+
+def _describe(error: Exception) -> str:
+    """Say what is wrong with a message, shortly, whatever a hostile sender put in."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not valid UTF-8"
+    return str(error)[:300]

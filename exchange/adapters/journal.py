@@ -1,0 +1,231 @@
+"""Keep the journal in a JetStream stream: one message per batch, fenced, never guessed about."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+__all__ = ["JOURNAL_STREAM", "JOURNAL_SUBJECT", "Journal", "JournalMissing", "Replaced", "create_stream"]
+
+JOURNAL_STREAM: Final = "JOURNAL"
+JOURNAL_SUBJECT: Final = "exchange.v1.journal"
+
+_RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
+_WRONG_LAST_SEQUENCE: Final = 10071
+_ACK_TIMEOUT_S: Final = 5.0
+_RETRY_S: Final = 0.25
+_FETCH_RECORDS: Final = 64
+_FETCH_TIMEOUT_S: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class JournalMissing(Exception):
+    """Raised when the server has no journal: the venue was not initialised there."""
+
+
+class Replaced(Exception):
+    """Raised when another leader wrote the record that this one wanted to: release nothing, exit."""
+
+
+async def create_stream(client: Client, *, replicas: int = 1) -> None:
+    """Create the journal's stream.
+
+    Raises:
+        nats.js.errors.APIError: it exists with other settings, or the server refuses.
+    """
+    await client.jetstream().add_stream(
+        StreamConfig(
+            name=JOURNAL_STREAM,
+            description="one message per batch; written by the leading exchange daemon only",
+            subjects=[JOURNAL_SUBJECT],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.NEW,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            max_msg_size=_RECORD_BYTES_MAX,
+            deny_delete=True,
+            deny_purge=False,
+            allow_rollup_hdrs=False,
+            allow_direct=False,
+        )
+    )
+
+
+class Journal:
+    """Append records and read them back.
+
+    One record is in flight at a time. Acknowledgements come to an inbox of its own, because
+    nats-py's ``publish_async`` never resolves on an error acknowledgement.
+    ``on_stall`` is called with True when the journal takes nothing, with False when it does again.
+    """
+
+    def __init__(self, client: Client, on_stall: Callable[[bool], None] = lambda stalled: None) -> None:
+        self._client = client
+        self._context = client.jetstream()
+        self._on_stall = on_stall
+        self._inbox = client.new_inbox()
+        self._attempt = 0
+        self._waiting: asyncio.Future[bytes] | None = None
+        self._is_stalled = False
+
+    async def open(self) -> None:
+        """Subscribe for acknowledgements.
+
+        Raises:
+            JournalMissing: there is no stream.
+        """
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        try:
+            await self._context.stream_info(JOURNAL_STREAM)
+        except NotFoundError as error:
+            message = "the server keeps no journal; create the venue with `exchange init`"
+            raise JournalMissing(message) from error
+
+    async def last_index(self) -> int:
+        """Return the index of the last stored record; 0 for an empty journal."""
+        info = await self._context.stream_info(JOURNAL_STREAM)
+        return info.state.last_seq
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+
+    async def append(self, index: int, body: bytes) -> None:
+        """Store record ``index`` and return once it is durable.
+
+        An outcome that is not known is found out by reading back; a refusal that says nothing was
+        stored is answered by writing the same bytes again, for as long as it takes.
+
+        Raises:
+            Replaced: another record stands at ``index``.
+        """
+        while True:
+            try:
+                ack = await self._publish(index, body)
+            except (TimeoutError, NatsError) as error:
+                log.warning("journal write of unknown outcome", index=index, error=repr(error))
+                self._stall(stalled=True)
+                if await self._is_stored(index, body):
+                    break
+                continue
+            problem = ack.get("error")
+            if problem is None:
+                if ack.get("seq") != index:
+                    message = f"record {index} was stored at sequence {ack.get('seq')}"
+                    raise Replaced(message)
+                break
+            if problem.get("err_code") == _WRONG_LAST_SEQUENCE:
+                if await self._is_stored(index, body):
+                    break
+                # Neither mine nor somebody else's: the stream ends before ``index``.
+                message = f"the journal does not continue at record {index}: {problem.get('description')}"
+                raise Replaced(message)
+            log.error("journal refuses to write", index=index, error=problem.get("description"))
+            self._stall(stalled=True)
+            await asyncio.sleep(_RETRY_S)
+        self._stall(stalled=False)
+
+    async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
+        self._attempt += 1
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._client.publish(
+            JOURNAL_SUBJECT,
+            body,
+            # A late acknowledgement of an earlier attempt must not pass for this one's.
+            reply=f"{self._inbox}.{self._attempt}",
+            headers={"Nats-Expected-Last-Sequence": str(index - 1)},
+        )
+        async with asyncio.timeout(_ACK_TIMEOUT_S):
+            answer: dict[str, Any] = json.loads(await self._waiting)
+            return answer
+
+    async def _on_ack(self, msg: Msg) -> None:
+        if self._waiting is None or self._waiting.done() or not msg.subject.endswith(f".{self._attempt}"):
+            return
+        if msg.headers is not None and msg.headers.get("Status") == "503":
+            self._waiting.set_result(b'{"error":{"description":"no stream leader"}}')
+            return
+        self._waiting.set_result(msg.data)
+
+    async def _is_stored(self, index: int, body: bytes) -> bool:
+        """Find out whether a record is stored, asking until there is an answer.
+
+        Raises:
+            Replaced: another record stands in its place.
+        """
+        while True:
+            try:
+                found = await self._context.get_msg(JOURNAL_STREAM, seq=index)
+            except NotFoundError:
+                return False
+            except (TimeoutError, NatsError, APIError) as error:
+                log.warning("journal does not answer", index=index, error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if found.data == body:
+                return True
+            message = f"another leader wrote record {index}"
+            raise Replaced(message)
+
+    def _stall(self, *, stalled: bool) -> None:
+        if stalled != self._is_stalled:
+            self._is_stalled = stalled
+            self._on_stall(stalled)
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, first: int, last: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield the index and body of every record from ``first`` to ``last``, without a gap.
+
+        Raises:
+            JournalGap: a record is missing.
+        """
+        if first > last:
+            return
+        subscription = await self._context.pull_subscribe(
+            JOURNAL_SUBJECT,
+            stream=JOURNAL_STREAM,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=first,
+                ack_policy=AckPolicy.NONE,
+                mem_storage=True,
+                inactive_threshold=30.0,
+            ),
+        )
+        expected = first
+        try:
+            while expected <= last:
+                wanted = min(_FETCH_RECORDS, last - expected + 1)
+                for msg in await subscription.fetch(wanted, timeout=_FETCH_TIMEOUT_S):
+                    index = msg.metadata.sequence.stream
+                    if index != expected:
+                        message = f"record {expected} is missing; the journal goes on with {index}"
+                        raise JournalGap(message)
+                    yield index, msg.data
+                    expected += 1
+        finally:
+            await subscription.unsubscribe()
+
+
+class JournalGap(Exception):
+    """Raised when a record is missing in the middle of the journal."""

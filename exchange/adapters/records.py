@@ -1,0 +1,100 @@
+"""Write and read journal records, and chain them by hash. No I/O.
+
+A record is one batch. Its body is MessagePack; ``hash = blake2b(previous_hash ‖ body)`` chains it to
+the record before, and ``outputs_hash`` says what applying it must bring forth.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from exchange.engine import Batch, Outputs, Submission
+from exchange.messages import command_union
+
+__all__ = ["FORMAT", "GENESIS_HASH", "JournalCorrupt", "JournalRecord", "chain_hash", "decode_record", "encode_record"]
+
+FORMAT: Final = 1
+"""The frozen schema by which the commands of a record are read back."""
+
+GENESIS_HASH: Final = bytes(32)
+"""What the first record is chained to."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_command = msgspec.msgpack.Decoder(command_union())
+
+
+class JournalCorrupt(Exception):
+    """Raised when a journal is not what was written: a broken chain, a gap, other outputs."""
+
+
+class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
+    """Hold one batch as it is stored. ``commands`` are pairs of the sender and the canonical bytes."""
+
+    format: int
+    incarnation: int
+    epoch: int
+    index: int
+    time_us: int
+    previous_hash: bytes
+    commands: list[tuple[str, msgspec.Raw]]
+    outputs_hash: bytes
+
+    def batch(self) -> Batch:
+        """Return the batch with its commands decoded by the schema of the record's format.
+
+        Raises:
+            JournalCorrupt: a command does not fit the schema.
+        """
+        submissions = []
+        for agent, raw in self.commands:
+            body = bytes(raw)
+            try:
+                submissions.append(Submission(agent, _command.decode(body), body))
+            except msgspec.DecodeError as error:
+                message = f"record {self.index}: a command of {agent} cannot be read: {error}"
+                raise JournalCorrupt(message) from error
+        return Batch(self.epoch, self.index, self.time_us, submissions)
+
+
+_record = msgspec.msgpack.Decoder(JournalRecord)
+
+
+def chain_hash(previous_hash: bytes, body: bytes) -> bytes:
+    """Return the hash of a record, which its successor names."""
+    return blake2b(previous_hash + body, digest_size=32).digest()
+
+
+def encode_record(batch: Batch, outputs: Outputs, previous_hash: bytes, incarnation: int) -> bytes:
+    """Return the body of the record of a batch that has been applied."""
+    return _encode(
+        JournalRecord(
+            FORMAT,
+            incarnation,
+            batch.epoch,
+            batch.index,
+            batch.time_us,
+            previous_hash,
+            [(agent, msgspec.Raw(body)) for agent, _, body in batch.submissions],
+            outputs.digest(),
+        )
+    )
+
+
+def decode_record(body: bytes) -> JournalRecord:
+    """Return the record in a body.
+
+    Raises:
+        JournalCorrupt: the bytes are no record, or one of a format that this version cannot read.
+    """
+    try:
+        record = _record.decode(body)
+    except msgspec.DecodeError as error:
+        message = f"not a journal record: {error}"
+        raise JournalCorrupt(message) from error
+    if record.format != FORMAT:
+        message = f"record {record.index} has format {record.format}; this version reads {FORMAT}"
+        raise JournalCorrupt(message)
+    return record

@@ -1,0 +1,168 @@
+"""Answer queries: those about the venue itself here, the others by the mechanism they belong to."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from exchange.mechanisms.base import NotFound
+from exchange.mechanisms.orders import Orders
+from exchange.messages.admin import AssetsResult, BalancesResult, GetBalances, ListAssets
+from exchange.messages.base import MAX_ARRAY_COMMANDS, MAX_VALIDITY_US, PROTOCOL, Refusal, Result
+from exchange.messages.orders import ListOrders, ListTrades, OrdersResult, TradesResult
+from exchange.messages.reasons import Reason, RefusalReason
+from exchange.messages.venue import (
+    AccountResult,
+    EventsResult,
+    GetAccount,
+    GetEvents,
+    GetOutcome,
+    GetStatus,
+    Hello,
+    HelloResult,
+    OutcomeResult,
+    StatusResult,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exchange.adapters.gateway import PendingQuery
+    from exchange.daemon.host import Host
+    from exchange.mechanisms.orders.market import Market
+
+__all__ = ["VERSION", "Answers"]
+
+try:
+    VERSION = version("agent-exchange")
+except PackageNotFoundError:  # pragma: no cover - run from a source tree that is not installed
+    VERSION = "0"
+
+_EVENTS_BYTES_MAX = 256 * 1024
+_encode = msgspec.json.Encoder().encode
+
+
+class Answers:
+    """Answer queries from a host's engine and views."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.metrics_url: str | None = None
+        self.uptime_s: Callable[[], float] = lambda: 0.0
+        self._readers: dict[type, Callable[[str, Any], Result]] = {
+            Hello: self._hello,
+            GetEvents: self._events,
+            GetOutcome: self._outcome,
+            GetAccount: self._account,
+            GetStatus: self._status,
+            ListTrades: self._trades,
+        }
+
+    def markets(self) -> Iterable[Market]:
+        """Return the markets, in order of creation."""
+        return self._orders.markets.values()
+
+    @property
+    def _orders(self) -> Orders:
+        orders = self._host.engine.mechanisms["orders"]
+        assert isinstance(orders, Orders)  # noqa: S101 - the registry says so
+        return orders
+
+    def answer(self, pending: PendingQuery) -> bytes:
+        """Return the encoded answer to a query; what cannot be found is refused, never raised."""
+        engine = self._host.engine
+        agent, _, query = pending
+        reader = self._readers.get(type(query))
+        try:
+            if reader is None:
+                return _encode(engine.query(agent, query))
+            result = reader(agent, query)
+        except NotFound as error:
+            return _encode(Refusal(RefusalReason.NOT_FOUND, str(error), engine.time_us))
+        result.index = engine.index
+        result.venue_time_us = engine.time_us
+        return _encode(result)
+
+    def _hello(self, agent: str, query: Hello) -> HelloResult:
+        del query
+        engine = self._host.engine
+        record = engine.agents[agent]
+        assets = engine.query(agent, ListAssets())
+        assert isinstance(assets, AssetsResult)  # noqa: S101
+        return HelloResult(
+            protocol=PROTOCOL,
+            venue_version=VERSION,
+            incarnation=self._host.incarnation,
+            epoch=engine.epoch,
+            agent=agent,
+            owner=record.owner,
+            roles=list(record.roles),
+            event_seq=record.seq,
+            max_validity_us=MAX_VALIDITY_US,
+            max_array_commands=MAX_ARRAY_COMMANDS,
+            assets=assets.assets,
+        )
+
+    def _events(self, agent: str, query: GetEvents) -> EventsResult:
+        limit = min(max(query.limit, 1), 2_000)
+        first, events, lost = self._host.events.since(agent, max(query.since, 0), limit, _EVENTS_BYTES_MAX)
+        return EventsResult(
+            epoch=self._host.engine.epoch,
+            first=first,
+            last=self._host.engine.agents[agent].seq,
+            lost=lost,
+            events=msgspec.Raw(events),
+        )
+
+    def _outcome(self, agent: str, query: GetOutcome) -> OutcomeResult:
+        engine = self._host.engine
+        found = engine.find_outcome(agent, query.id)
+        if isinstance(found, bytes):
+            return OutcomeResult(state="found", outcome=msgspec.Raw(found))
+        if found is Reason.OUTCOME_FORGOTTEN:
+            return OutcomeResult(state="forgotten")
+        # Every later batch has a later time, so from here on the command can only expire.
+        is_past = engine.time_us > query.valid_until_us
+        return OutcomeResult(state="never_executed" if is_past else "pending")
+
+    def _account(self, agent: str, query: GetAccount) -> AccountResult:
+        engine = self._host.engine
+        balances = engine.query(agent, GetBalances())
+        orders = engine.query(agent, ListOrders(after=query.after))
+        assert isinstance(balances, BalancesResult)  # noqa: S101
+        assert isinstance(orders, OrdersResult)  # noqa: S101
+        return AccountResult(
+            agent=agent,
+            event_seq=engine.agents[agent].seq,
+            balances=balances.balances,
+            orders=orders.orders,
+            next=orders.next,
+        )
+
+    def _status(self, agent: str, query: GetStatus) -> StatusResult:
+        del agent, query
+        engine = self._host.engine
+        markets = list(self.markets())
+        return StatusResult(
+            venue_version=VERSION,
+            incarnation=self._host.incarnation,
+            epoch=engine.epoch,
+            state=engine.context.venue_state,
+            agents=len(engine.agents),
+            markets=len(markets),
+            open_orders=sum(market.open_orders for market in markets),
+            trades=sum(market.trades for market in markets),
+            commands=engine.commands_applied,
+            conservation_difference=engine.conservation_difference(),
+            uptime_seconds=int(self.uptime_s()),
+            metrics_url=self.metrics_url,
+        )
+
+    def _trades(self, agent: str, query: ListTrades) -> TradesResult:
+        del agent
+        if query.market not in self._orders.markets:
+            message = f"no market {query.market}"
+            raise NotFound(message)
+        return TradesResult(market=query.market, trades=self._host.trades.latest(query.market, query.limit))

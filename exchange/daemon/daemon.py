@@ -1,0 +1,249 @@
+"""Start, run and stop the exchange: server, connections, replay, leadership, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exchange.adapters import bus
+from exchange.adapters.clock import VenueClock
+from exchange.adapters.credentials import CredentialError, Keyring
+from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError
+from exchange.adapters.high_water import HighWaterFile
+from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
+from exchange.adapters.metrics import Metrics, MetricsServer
+from exchange.adapters.records import JournalCorrupt
+from exchange.daemon.host import Host
+from exchange.daemon.leader import Leader
+from exchange.daemon.venue_files import VenueFiles, create_venue
+from exchange.messages.reasons import RefusalReason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nats.aio.client import Client
+
+    from exchange.config import Config
+
+__all__ = ["Daemon", "DaemonError"]
+
+log = structlog.get_logger(__name__)
+
+
+class DaemonError(Exception):
+    """Raised when the daemon cannot start or go on; the message says what to do."""
+
+
+class Daemon:
+    """Run one venue by its configuration.
+
+    ::
+
+        daemon = Daemon(config)
+        await daemon.start()      # replayed, leading, reachable at daemon.url
+        await daemon.wait()       # until it fails
+        await daemon.stop()
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.files = VenueFiles(config.data)
+        self.url = config.nats.url or ""
+        self.host: Host | None = None
+        self.metrics_url: str | None = None
+        self._closing = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None] | None = None
+
+    # ── start and stop ──────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Start everything; return when the venue is led by this daemon and takes commands.
+
+        Raises:
+            DaemonError: it cannot; what was started is stopped again.
+        """
+        self._failed = asyncio.get_running_loop().create_future()
+        try:
+            await self._start()
+        except (
+            bus.BusError, CredentialError, EmbeddedServerError, JournalMissing, JournalCorrupt, JournalGap,
+            Replaced, OSError,
+        ) as error:  # fmt: skip
+            await self.stop()
+            raise DaemonError(str(error)) from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        keyring = await self._start_server()
+        nats = self.config.nats
+        gateway_creds = nats.creds or (keyring and keyring.gateway_creds_path)
+        journal_creds = nats.journal_creds or (keyring and keyring.journal_creds_path)
+        if gateway_creds is None or journal_creds is None:
+            message = (
+                f"no credentials: {self.files.data} holds no venue; run `exchange init --data {self.files.data}` "
+                "or give --creds and --journal-creds"
+            )
+            raise DaemonError(message)
+        core = await self._connect(journal_creds, "journal")
+        if self._created:
+            await create_venue(core)
+        await self._lead(core, gateway_creds)
+
+    async def stop(self) -> None:
+        """Stop leading, close the connections, stop the embedded server."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._closing.aclose()
+
+    async def wait(self) -> None:
+        """Wait until the daemon cannot go on.
+
+        Raises:
+            DaemonError: always; the message says why.
+        """
+        assert self._failed is not None  # noqa: S101 - start() made it
+        await self._failed
+
+    def fail(self, reason: str) -> None:
+        """Let ``wait`` raise."""
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(DaemonError(reason))
+
+    # ── parts ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _start_server(self) -> Keyring | None:
+        """Start the embedded server, creating the venue's directory the first time."""
+        nats = self.config.nats
+        self._created = False
+        if nats.url is not None:
+            return Keyring.load(self.files.keys) if self.files.exists() else None
+        if self.files.exists():
+            keyring = Keyring.load(self.files.keys)
+        else:
+            keyring = self.files.create_keyring()
+        # A server that never ran has no journal, and only then may serving create one.
+        self._created = not self.files.nats.exists()
+        server = EmbeddedServer(
+            self.files.nats,
+            keyring,
+            host=nats.host,
+            port=nats.port or None,
+            sync=nats.sync,
+            on_exit=lambda code: self.fail(f"the embedded nats-server ended by itself (exit code {code})"),
+        )
+        await server.start()
+        self._closing.push_async_callback(server.stop)
+        self.url = server.url
+        log.info("embedded nats-server started", url=server.url, pid=server.pid)
+        return keyring
+
+    async def _connect(self, creds: Path, name: str, leader: Leader | None = None) -> Client:
+        host = self.host
+
+        def on_drop() -> None:
+            if host is not None:
+                host.gateway.count_drop()
+
+        client = await bus.connect(
+            self.url,
+            creds,
+            name,
+            on_reconnect=leader.request_epoch if leader is not None else lambda: None,
+            on_drop=on_drop,
+        )
+        self._closing.push_async_callback(client.close)
+        return client
+
+    async def _lead(self, core: Client, gateway_creds: Path) -> None:
+        started = time.monotonic()
+        ingress = await self._connect(gateway_creds, "gateway")
+        outgoing: list[bus.Egress] = []
+        host = self.host = Host(
+            send=lambda subject, payload: outgoing[0].refuse(subject, payload),
+            now_s=time.monotonic,
+            limits=self.config.limits,
+        )
+        host.answers.uptime_s = lambda: time.monotonic() - started
+
+        def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
+            host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
+
+        journal = Journal(core, on_stall)
+        await journal.open()
+        high_water = HighWaterFile(self.files.high_water)
+        self._closing.callback(high_water.close)
+        await self._replay(host, journal, high_water)
+        metrics = Metrics(host)
+        leader = Leader(
+            host, journal, _Late(outgoing), VenueClock(host.engine.time_us), metrics, high_water
+        )
+        egress = bus.Egress(await self._connect(gateway_creds, "gateway", leader))
+        outgoing.append(egress)
+        if self.config.metrics.enabled:
+            server = MetricsServer(metrics, self.config.metrics.host, self.config.metrics.port)
+            server.start()
+            self._closing.callback(server.stop)
+            self.metrics_url = host.answers.metrics_url = server.url
+        await leader.begin()
+        self._run(egress.run(), "egress")
+        self._run(leader.run(), "leader")
+        await bus.subscribe_commands(ingress, leader.receive_command)
+        await bus.subscribe_queries(ingress, leader.receive_query)
+        log.info(
+            "venue is open", url=self.url, epoch=host.engine.epoch, index=host.engine.index,
+            seconds=round(time.monotonic() - started, 3),
+        )  # fmt: skip
+
+    async def _replay(self, host: Host, journal: Journal, high_water: HighWaterFile) -> None:
+        """Replay the journal, and check that it holds at least what was acknowledged here."""
+        mark = high_water.read()
+        last = await journal.last_index()
+        if last == 0:
+            message = "the journal is empty: it has no genesis; create the venue with `exchange init`"
+            raise JournalMissing(message)
+        if mark is not None and last < mark[0]:
+            message = (
+                f"the journal ends at record {last}, but record {mark[0]} was acknowledged here. "
+                "The server lost records or serves another store: restore its data, or, if the loss is "
+                f"accepted, remove {self.files.high_water}"
+            )
+            raise JournalCorrupt(message)
+        async for index, body in journal.read(1, last):
+            host.replay(body)
+            if mark is not None and index == mark[0] and host.hash != mark[1]:
+                message = (
+                    f"record {index} differs from what was acknowledged here: the journal was replaced. "
+                    f"Restore the right one, or, if this is intended, remove {self.files.high_water}"
+                )
+                raise JournalCorrupt(message)
+
+    def _run(self, coroutine: object, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine, name=name)  # type: ignore[arg-type]
+        task.add_done_callback(self._on_task_end)
+        self._tasks.append(task)
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        log.critical("stopped leading", task=task.get_name(), error=repr(error))
+        self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")
+
+
+class _Late:
+    """Send by a connection that is made after the leader that uses it."""
+
+    def __init__(self, outgoing: list[bus.Egress]) -> None:
+        self._outgoing = outgoing
+
+    async def send(self, messages: list[tuple[str, bytes]]) -> None:
+        await self._outgoing[0].send(messages)

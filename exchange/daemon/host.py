@@ -1,0 +1,197 @@
+"""Host the engine: gateway, chain of records, views and queries around it. No I/O.
+
+The daemon, ``LocalExchange`` and the tests all drive this one object; they differ in what carries
+the messages and where the records are kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from exchange.adapters.gateway import Gateway, GatewayLimits, Pending
+from exchange.adapters.records import (
+    GENESIS_HASH,
+    JournalCorrupt,
+    JournalRecord,
+    chain_hash,
+    decode_record,
+    encode_record,
+)
+from exchange.daemon.answers import Answers
+from exchange.engine import Batch, Engine, Outputs, Submission
+from exchange.messages.base import SUBJECT_PREFIX
+from exchange.messages.venue import EventsMessage, Heartbeat
+from exchange.views import MarketData, RecentEvents, RecentTrades
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Host", "Step"]
+
+_encode = msgspec.json.Encoder().encode
+
+MESSAGE_BYTES_MAX = 512 * 1024
+"""Event messages and replies are split or paged below this."""
+
+
+class Step(NamedTuple):
+    """Hold one applied batch that is not yet durable, and what leaves once it is."""
+
+    batch: Batch
+    outputs: Outputs
+    pending: list[Pending]
+    body: bytes
+    hash: bytes
+
+
+class Host:
+    """Run one venue: take messages in, apply batches, give out what may leave.
+
+    ``send`` publishes a refusal at once; ``now_s`` is a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        send: Callable[[str, bytes], None],
+        now_s: Callable[[], float],
+        limits: GatewayLimits | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.engine = engine or Engine()
+        self.gateway = Gateway(self.engine, limits or GatewayLimits(), send, now_s)
+        self.events = RecentEvents()
+        self.trades = RecentTrades()
+        self.market_data = MarketData(0)
+        self.answers = Answers(self)
+        self.incarnation = 1
+        self.hash = GENESIS_HASH
+        """The chain hash of the last durable record."""
+
+    # ── forward ─────────────────────────────────────────────────────────────────────────────────
+
+    def cut(self, time_us: int) -> Step:
+        """Cut a batch from what has arrived and apply it; the batch may be empty."""
+        submissions, pending = self.gateway.cut(time_us)
+        return self.apply(submissions, pending, time_us, self.engine.epoch)
+
+    def begin_epoch(self, time_us: int) -> Step:
+        """Apply the empty first batch of a new epoch: from it on, this host speaks for the venue."""
+        return self.apply([], [], time_us, self.engine.epoch + 1)
+
+    def apply(self, submissions: list[Submission], pending: list[Pending], time_us: int, epoch: int) -> Step:
+        """Apply a batch and encode its record, which must be stored before anything is released."""
+        batch = Batch(epoch, self.engine.index + 1, time_us, submissions)
+        outputs = self.engine.apply(batch)
+        body = encode_record(batch, outputs, self.hash, self.incarnation)
+        return Step(batch, outputs, pending, body, chain_hash(self.hash, body))
+
+    def release(self, step: Step) -> list[tuple[str, bytes]]:
+        """Return what leaves now that a step is durable: replies, private events, market data."""
+        self.hash = step.hash
+        outputs, batch = step.outputs, step.batch
+        messages: list[tuple[str, bytes]] = []
+        outcomes = outputs.outcomes
+        at = 0
+        for _, reply, count, is_array in step.pending:
+            if is_array:
+                messages.append((reply, b"[" + b",".join(outcomes[at : at + count]) + b"]"))
+            else:
+                messages.append((reply, outcomes[at]))
+            at += count
+        self.events.fold(outputs.events)
+        self.trades.fold(outputs.trades)
+        if batch.epoch != self.market_data.epoch:
+            self.market_data = MarketData(batch.epoch)
+            self.market_data.discard(outputs)
+            markets = self.answers.markets()
+            messages.extend(self.market_data.begin(markets, batch.index, batch.time_us))
+        for agent, first, _, events in outputs.events:
+            messages.extend(self._event_messages(agent, first, events, batch))
+        messages.extend(self.market_data.collect(outputs, batch.index, batch.time_us))
+        return messages
+
+    def _event_messages(
+        self, agent: str, first: int, events: bytes, batch: Batch
+    ) -> list[tuple[str, bytes]]:
+        subject = f"{SUBJECT_PREFIX}.evt.{agent}"
+        if len(events) <= MESSAGE_BYTES_MAX:
+            return [(subject, self._encode_events(first, events, batch))]
+        messages = []
+        for start, part in _split(first, msgspec.json.decode(events, type=list[msgspec.Raw])):
+            messages.append((subject, self._encode_events(start, part, batch)))
+        return messages
+
+    def _encode_events(self, first: int, events: bytes, batch: Batch) -> bytes:
+        return _encode(
+            EventsMessage(
+                epoch=batch.epoch,
+                index=batch.index,
+                venue_time_us=batch.time_us,
+                first=first,
+                events=msgspec.Raw(events),
+            )
+        )
+
+    def answer_queries(self, count: int) -> list[tuple[str, bytes]]:
+        """Answer up to ``count`` waiting queries; call it only while the state is durable."""
+        return [(query.reply, self.answers.answer(query)) for query in self.gateway.take_queries(count)]
+
+    def heartbeat(self) -> tuple[str, bytes]:
+        """Return the subject and the message that says the venue is alive."""
+        message = Heartbeat(
+            incarnation=self.incarnation,
+            epoch=self.engine.epoch,
+            index=self.engine.index,
+            venue_time_us=self.engine.time_us,
+            channels=dict(self.market_data.heartbeat_channels()),
+        )
+        return f"{SUBJECT_PREFIX}.md._venue", _encode(message)
+
+    # ── back ────────────────────────────────────────────────────────────────────────────────────
+
+    def replay(self, body: bytes) -> JournalRecord:
+        """Apply a stored record; prove that it follows the last and brings forth the same outputs.
+
+        Raises:
+            JournalCorrupt: it is not what was written.
+        """
+        record = decode_record(body)
+        if record.previous_hash != self.hash:
+            message = f"record {record.index} does not chain to the record before it"
+            raise JournalCorrupt(message)
+        if record.index != self.engine.index + 1 or record.epoch < self.engine.epoch:
+            message = (
+                f"record {record.index} of epoch {record.epoch} cannot follow record {self.engine.index} "
+                f"of epoch {self.engine.epoch}"
+            )
+            raise JournalCorrupt(message)
+        outputs = self.engine.apply(record.batch())
+        if outputs.digest() != record.outputs_hash:
+            message = f"record {record.index} brings forth other outputs than when it was written"
+            raise JournalCorrupt(message)
+        self.incarnation = record.incarnation
+        self.hash = chain_hash(self.hash, body)
+        self.events.fold(outputs.events)
+        self.trades.fold(outputs.trades)
+        self.market_data.discard(outputs)
+        return record
+
+
+def _split(first: int, events: list[msgspec.Raw]) -> list[tuple[int, bytes]]:
+    """Cut a batch of encoded events into arrays below the size limit, each with its first ``seq``."""
+    parts: list[tuple[int, bytes]] = []
+    chunk: list[bytes] = []
+    size = 0
+    for event in events:
+        encoded = bytes(event)
+        if chunk and size + len(encoded) > MESSAGE_BYTES_MAX:
+            parts.append((first, b"[" + b",".join(chunk) + b"]"))
+            first += len(chunk)
+            chunk, size = [], 0
+        chunk.append(encoded)
+        size += len(encoded) + 1
+    parts.append((first, b"[" + b",".join(chunk) + b"]"))
+    return parts

@@ -1,0 +1,174 @@
+"""Lead the venue: cut, apply, store, release; one batch in flight, no timer but the deadlines'."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+
+from exchange.engine import Engine
+
+if TYPE_CHECKING:
+    from exchange.adapters.clock import VenueClock
+    from exchange.adapters.high_water import HighWaterFile
+    from exchange.adapters.metrics import Metrics
+    from exchange.daemon.host import Host, Step
+
+__all__ = ["ConservationBroken", "Leader"]
+
+_HEARTBEAT_S: Final = 1.0
+_QUERIES_PER_TURN: Final = 64
+
+log = structlog.get_logger(__name__)
+
+
+class ConservationBroken(Exception):
+    """Raised when credits appeared or vanished: the daemon stops before anything leaves it."""
+
+
+class Appender(Protocol):
+    """Say what the leader needs of a journal."""
+
+    async def append(self, index: int, body: bytes) -> None:
+        """Store a record and return once it is durable."""
+
+
+class Sender(Protocol):
+    """Say what the leader needs of the way out."""
+
+    async def send(self, messages: list[tuple[str, bytes]]) -> None:
+        """Publish messages in order."""
+
+
+class Leader:
+    """Drive a host from its gateway to its journal and out again."""
+
+    def __init__(
+        self,
+        host: Host,
+        journal: Appender,
+        egress: Sender,
+        clock: VenueClock,
+        metrics: Metrics,
+        high_water: HighWaterFile | None = None,
+    ) -> None:
+        self._host = host
+        self._journal = journal
+        self._egress = egress
+        self._clock = clock
+        self._metrics = metrics
+        self._high_water = high_water
+        self._work = asyncio.Event()
+        self._new_epoch = False
+
+    def wake(self) -> None:
+        """Say that something has arrived."""
+        self._work.set()
+
+    def receive_command(self, subject: str, reply: str, payload: bytes) -> None:
+        """Take a message of commands from the bus."""
+        self._host.gateway.receive_command(subject, reply, payload)
+        self._work.set()
+
+    def receive_query(self, subject: str, reply: str, payload: bytes) -> None:
+        """Take a query from the bus."""
+        self._host.gateway.receive_query(subject, reply, payload)
+        self._work.set()
+
+    def request_epoch(self) -> None:
+        """Begin a new epoch before anything else is sent: what was sent may not have arrived."""
+        self._new_epoch = True
+        self._work.set()
+
+    async def begin(self) -> None:
+        """Write the first record of a new epoch; from then on this daemon leads."""
+        await self._store(self._host.begin_epoch(self._now_us()), 0.0)
+
+    async def run(self) -> None:
+        """Lead until cancelled, replaced or broken.
+
+        Raises:
+            Replaced: another daemon leads.
+            ConservationBroken: an invariant does not hold any more.
+        """
+        host, gateway = self._host, self._host.gateway
+        loop = asyncio.get_running_loop()
+        next_beat = loop.time()
+        while True:
+            if self._new_epoch:
+                self._new_epoch = False
+                await self.begin()
+            if gateway.has_queries():
+                # Between two batches the state is durable: a read never shows what could be lost.
+                await self._egress.send(host.answer_queries(_QUERIES_PER_TURN))
+            is_beat = loop.time() >= next_beat
+            if gateway.has_commands() or is_beat or self._is_due():
+                await self._lead_batch()
+            if is_beat:
+                next_beat = loop.time() + _HEARTBEAT_S
+                await self._egress.send([host.heartbeat()])
+            if not gateway.has_commands() and not gateway.has_queries():
+                await self._wait(next_beat)
+            else:
+                # Let what has arrived on the sockets come in.
+                await asyncio.sleep(0)
+
+    async def _wait(self, next_beat: float) -> None:
+        """Sleep until something arrives, a deadline passes or the heartbeat is due."""
+        loop = asyncio.get_running_loop()
+        wake_at = next_beat
+        deadline_us = self._host.engine.next_deadline_us()
+        if deadline_us is not None:
+            wake_at = min(wake_at, loop.time() + max(deadline_us - self._clock.now_us(), 0) / 1e6)
+        timer = loop.call_at(wake_at, self._work.set)
+        await self._work.wait()
+        timer.cancel()
+        self._work.clear()
+
+    def _is_due(self) -> bool:
+        deadline_us = self._host.engine.next_deadline_us()
+        return deadline_us is not None and deadline_us <= self._clock.now_us()
+
+    def _now_us(self) -> int:
+        """Return the time of the next batch: later than that of the last, whatever the clock says."""
+        return max(self._clock.now_us(), self._host.engine.time_us + 1)
+
+    async def _lead_batch(self) -> None:
+        host = self._host
+        started = perf_counter()
+        if host.engine.deadlines_left(self._now_us()):
+            # More deadlines are due than one batch fires: those go first, by batches of their own.
+            step = host.apply([], [], self._now_us(), host.engine.epoch)
+        else:
+            step = host.cut(self._now_us())
+        await self._store(step, perf_counter() - started)
+
+    async def _store(self, step: Step, apply_s: float) -> None:
+        """Store a step, then let out what it brought forth."""
+        self._check(self._host.engine)
+        index = step.batch.index
+        started = perf_counter()
+        await self._journal.append(index, step.body)
+        stored = perf_counter()
+        if self._high_water is not None:
+            self._high_water.write(index, step.hash)
+        messages = self._host.release(step)
+        released = perf_counter()
+        await self._egress.send(messages)
+        sent = perf_counter()
+        self._metrics.observe_batch(
+            step,
+            apply_s=apply_s,
+            journal_s=stored - started,
+            release_s=released - stored,
+            egress_s=sent - released,
+        )
+
+    def _check(self, engine: Engine) -> None:
+        difference = engine.conservation_difference()
+        if difference:
+            message = f"credits are not conserved: {engine.ledger.conservation()}"
+            log.critical("conservation broken", index=engine.index, difference=difference)
+            raise ConservationBroken(message)

@@ -1,0 +1,73 @@
+"""Lay out the data directory of a venue, and create a venue in it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from exchange.adapters.credentials import Keyring
+from exchange.adapters.journal import Journal, create_stream
+from exchange.daemon.host import Host
+from exchange.engine.genesis import DEFAULT_SUPPLY, genesis_batch
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from exchange.messages.admin import Settings
+
+__all__ = ["OPERATOR", "VenueFiles", "create_venue"]
+
+OPERATOR: Final = "operator"
+"""The agent id of the first operator, unless told otherwise."""
+
+
+class VenueFiles:
+    """Name the files of a venue's data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.keys = data / "keys"
+        self.creds = data / "creds"
+        self.nats = data / "nats"
+        self.high_water = data / "high-water"
+
+    def exists(self) -> bool:
+        """Return whether a venue was created here."""
+        return (self.keys).is_dir()
+
+    def agent_creds(self, agent: str) -> Path:
+        """Return where the credential of an agent is written by default."""
+        return self.creds / f"{agent}.creds"
+
+    def create_keyring(self, operator: str = OPERATOR) -> Keyring:
+        """Create the keys of a venue and the credential of its first operator."""
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keyring = Keyring.create(self.keys)
+        self.creds.mkdir(exist_ok=True, mode=0o700)
+        keyring.write_agent_creds(operator, self.agent_creds(operator))
+        return keyring
+
+
+async def create_venue(
+    client: Client,
+    *,
+    operator: str = OPERATOR,
+    supply: int = DEFAULT_SUPPLY,
+    settings: Settings | None = None,
+    replicas: int = 1,
+) -> None:
+    """Create the journal with the genesis as its first record, unless it has one already.
+
+    Raises:
+        Replaced: somebody else created the venue at the same moment.
+    """
+    await create_stream(client, replicas=replicas)
+    journal = Journal(client)
+    await journal.open()
+    if await journal.last_index():
+        return
+    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+    batch = genesis_batch(operator, time.time_ns() // 1_000, supply, settings)
+    step = host.apply(batch.submissions, [], batch.time_us, batch.epoch)
+    await journal.append(step.batch.index, step.body)

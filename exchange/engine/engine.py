@@ -1,0 +1,330 @@
+"""Apply batches: the only way in which the state of the venue changes."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from exchange.engine.batch import AgentEvents, Batch, Outputs
+from exchange.engine.deadlines import Deadlines
+from exchange.engine.sessions import FORGET_AFTER_US, Session, digest_of
+from exchange.ledger import Ledger
+from exchange.mechanisms import REGISTRY
+from exchange.mechanisms.base import AgentRecord, CommandRule, Context, EngineBroken, Mechanism
+from exchange.messages.admin import Settings
+from exchange.messages.base import MAX_AMOUNT, MAX_VALIDITY_US, VENUE_AGENT, Command, Outcome, Query, Result
+from exchange.messages.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exchange.messages.base import Role
+
+__all__ = ["Engine"]
+
+_encode: Final = msgspec.json.Encoder().encode
+_encode_state: Final = msgspec.msgpack.Encoder().encode
+
+_FORGET_SESSION: Final = "engine.forget_session"
+
+
+class Engine:
+    """Hold the whole state of a venue and change it batch by batch.
+
+    The same batches give the same state and the same outputs, byte for byte, everywhere.
+    """
+
+    def __init__(self, mechanisms: Iterable[type[Mechanism]] = REGISTRY) -> None:
+        self.ledger = Ledger()
+        self._deadlines = Deadlines()
+        self.context = Context(self.ledger, Settings(), self._deadlines)
+        self.mechanisms: dict[str, Mechanism] = {kind.family: kind(self.context) for kind in mechanisms}
+        self.commands_applied = 0
+        self._rules: dict[type[Command], CommandRule] = {}
+        self._readers: dict[type[Query], Callable[[AgentRecord, Any], Result]] = {}
+        self._firing: dict[str, Callable[..., None]] = {_FORGET_SESSION: self._forget_session}
+        for mechanism in self.mechanisms.values():
+            mechanism.connect(self.mechanisms)
+            self._rules.update(mechanism.commands())
+            self._readers.update(mechanism.queries())
+            self._firing.update(mechanism.deadlines())
+        self._venue = AgentRecord(VENUE_AGENT, VENUE_AGENT, (), ())
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def index(self) -> int:
+        """Return the journal index of the last applied batch."""
+        return self.context.index
+
+    @property
+    def epoch(self) -> int:
+        """Return the epoch of the last applied batch."""
+        return self.context.epoch
+
+    @property
+    def time_us(self) -> int:
+        """Return venue time: the time stamp of the last applied batch."""
+        return self.context.time_us
+
+    @property
+    def agents(self) -> dict[str, AgentRecord]:
+        """Return the registered agents by id."""
+        return self.context.agents
+
+    def next_deadline_us(self) -> int | None:
+        """Return when the next deadline wants a batch, in venue time."""
+        return self._deadlines.next_us()
+
+    def deadlines_left(self, time_us: int) -> bool:
+        """Return whether more deadlines are due at ``time_us`` than one batch fires."""
+        return self._deadlines.exceed(time_us, self.context.settings.max_deadlines_per_batch)
+
+    def query(self, agent: str, query: Query) -> Result:
+        """Answer a query of a mechanism from the present state.
+
+        Raises:
+            NotFound: it does not exist, or the asker may not see it.
+        """
+        result = self._readers[type(query)](self.context.agents[agent], query)
+        result.index = self.context.index
+        result.venue_time_us = self.context.time_us
+        return result
+
+    def answers(self, query: Query) -> bool:
+        """Return whether a mechanism reads this type of query."""
+        return type(query) in self._readers
+
+    def find_outcome(self, agent: str, command_id: str) -> bytes | Reason | None:
+        """Return the remembered outcome of an id, ``OUTCOME_FORGOTTEN``, or None when it never ran."""
+        record = self.context.agents.get(agent)
+        name, _, number = command_id.rpartition(".")
+        if record is None or not number.isdecimal():
+            return None
+        session: Session | None = record.sessions.get(name)
+        if session is None:
+            return None
+        n = int(number)
+        if session.is_forgotten(n):
+            return Reason.OUTCOME_FORGOTTEN
+        found = session.find(n)
+        return None if found is None else found[2]
+
+    # ── changing ────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, batch: Batch) -> Outputs:
+        """Change the state by one batch and return what may leave once the batch is durable.
+
+        Raises:
+            EngineBroken: the batch does not follow the state, or a mechanism broke its contract.
+        """
+        context = self.context
+        self._begin(batch)
+        rejections: dict[str, int] = {}
+        outcomes = [
+            self._execute(agent, command, body, rejections) for agent, command, body in batch.submissions
+        ]
+        self.commands_applied += len(outcomes)
+        events = self._collect_events()
+        trades, context.trades = context.trades, []
+        markets = list(context.touched)
+        context.touched.clear()
+        return Outputs(outcomes, events, trades, markets, rejections)
+
+    def _begin(self, batch: Batch) -> None:
+        context = self.context
+        if batch.index != context.index + 1 or batch.time_us < context.time_us or batch.epoch < context.epoch:
+            message = (
+                f"batch (index {batch.index}, epoch {batch.epoch}, time {batch.time_us}) does not follow "
+                f"(index {context.index}, epoch {context.epoch}, time {context.time_us})"
+            )
+            raise EngineBroken(message)
+        outage_us = batch.time_us - context.time_us
+        context.index = batch.index
+        context.time_us = self.ledger.time_us = batch.time_us
+        if batch.epoch != context.epoch:
+            context.epoch = batch.epoch
+            if batch.index > 1:
+                for mechanism in self.mechanisms.values():
+                    mechanism.on_epoch(outage_us)
+        self._fire_deadlines(batch.time_us)
+
+    def _fire_deadlines(self, time_us: int) -> None:
+        """Fire what is due, up to the cap of one batch; the leader writes empty batches for the rest."""
+        for _ in range(self.context.settings.max_deadlines_per_batch):
+            due = self._deadlines.pop_due(time_us)
+            if due is None:
+                return
+            self._firing[due[2]](*due[3])
+            self._run_follow_ups()
+
+    def _run_follow_ups(self) -> None:
+        """Run what handlers queued, and the reactions to spending, until nothing is left."""
+        waiting = self.context.follow_ups
+        metered = self.ledger.metered
+        if metered:
+            for meter in list(metered):
+                self.context.announce(meter)
+            metered.clear()
+        while waiting:
+            action, args = waiting.popleft()
+            action(*args)
+
+    def _execute(self, agent_id: str, command: Command, body: bytes, rejections: dict[str, int]) -> bytes:
+        """Run one command unless its id is known; return its encoded outcome."""
+        context = self.context
+        agent = context.agents.get(agent_id)
+        if agent is None:
+            return self._execute_unregistered(agent_id, command, rejections)
+        # 1. The id, before anything else.
+        command_id = command.id
+        name, _, number = command_id.rpartition(".")
+        n = int(number) if number.isdecimal() and number.isascii() else 0
+        if not 0 < n <= MAX_AMOUNT or not name:
+            return self._reject(command, Reason.INVALID_ID, "an id is <session>.<n>, n = 1, 2, 3, …", rejections)
+        digest = digest_of(body)
+        session: Session | None = agent.sessions.get(name)
+        # Nearly always n is the next one; only a repetition or a straggler needs the memory.
+        if session is not None and n <= session.highest:
+            if session.is_forgotten(n):
+                return self._reject(
+                    command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how", rejections
+                )
+            known = session.find(n)
+            if known is not None:
+                if known[1] == digest:
+                    return known[2]
+                return self._reject(
+                    command, Reason.DUPLICATE_ID, "this id was used by another command", rejections
+                )
+        # 2. Its time.
+        valid_until_us = command.valid_until_us
+        if valid_until_us < context.time_us:
+            return self._reject(
+                command, Reason.EXPIRED, f"valid until {valid_until_us}, venue time {context.time_us}", rejections
+            )
+        if valid_until_us > context.time_us + MAX_VALIDITY_US:
+            return self._reject(
+                command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead", rejections
+            )
+        if session is None:
+            if len(agent.sessions) >= context.settings.max_sessions:
+                return self._reject(
+                    command, Reason.TOO_MANY_SESSIONS, f"{len(agent.sessions)} are remembered", rejections
+                )
+            session = self._open_session(agent, name, valid_until_us)
+        # 3. Its rules.
+        handler, role, opens = self._rules[type(command)]
+        if (
+            agent.state == "active"
+            and (role is None or role in agent.roles)
+            and (context.venue_state == "open" or role == "operator")
+        ):
+            outcome = handler(agent, command)
+        else:
+            outcome = self._refuse(agent, command, role, opens=opens) or handler(agent, command)
+        if context.follow_ups or self.ledger.metered:
+            self._run_follow_ups()
+        if outcome.status == "rejected":
+            reason = str(outcome.reason)
+            rejections[reason] = rejections.get(reason, 0) + 1
+        encoded = _encode(outcome)
+        session.remember(n, digest, encoded, valid_until_us)
+        return encoded
+
+    def _refuse(self, agent: AgentRecord, command: Command, role: Role | None, *, opens: bool) -> Outcome | None:
+        """Check role, agent state and venue state: the guards that every mechanism would repeat."""
+        context = self.context
+        if agent.state == "revoked":
+            return context.reject(command, Reason.AGENT_REVOKED, "this agent was revoked")
+        if role is not None and role not in agent.roles:
+            return context.reject(command, Reason.NOT_PERMITTED, f"needs the role {role}")
+        if opens and agent.state == "halted":
+            return context.reject(command, Reason.AGENT_HALTED, "this agent is halted")
+        if opens and agent.state == "suspended":
+            return context.reject(command, Reason.AGENT_SUSPENDED, "this agent is suspended")
+        if context.venue_state == "halted" and "operator" not in agent.roles:
+            return context.reject(command, Reason.VENUE_HALTED, "the venue is halted")
+        if opens and context.venue_state == "cancel_only":
+            return context.reject(command, Reason.VENUE_CANCEL_ONLY, "the venue takes cancels only")
+        return None
+
+    def _execute_unregistered(self, agent_id: str, command: Command, rejections: dict[str, int]) -> bytes:
+        """Run a command of the venue itself (never twice: it comes from no network) or reject a stranger."""
+        if agent_id != VENUE_AGENT:
+            return self._reject(command, Reason.UNKNOWN_AGENT, f"{agent_id} is not registered", rejections)
+        outcome = self._rules[type(command)].handler(self._venue, command)
+        self._run_follow_ups()
+        return _encode(outcome)
+
+    def _reject(self, command: Command, reason: Reason, detail: str, rejections: dict[str, int]) -> bytes:
+        rejections[reason.value] = rejections.get(reason.value, 0) + 1
+        return _encode(self.context.reject(command, reason, detail))
+
+    def _open_session(self, agent: AgentRecord, name: str, valid_until_us: int) -> Session:
+        session = agent.sessions[name] = Session()
+        self._deadlines.schedule(valid_until_us + FORGET_AFTER_US, _FORGET_SESSION, agent.agent_id, name)
+        return session
+
+    def _forget_session(self, agent_id: str, name: str) -> None:
+        agent = self.context.agents[agent_id]
+        session: Session = agent.sessions[name]
+        forget_us = session.last_valid_until_us + FORGET_AFTER_US
+        if forget_us > self.context.time_us:
+            self._deadlines.schedule(forget_us, _FORGET_SESSION, agent_id, name)
+        else:
+            del agent.sessions[name]
+
+    def _collect_events(self) -> list[AgentEvents]:
+        dirty = self.context.dirty
+        collected = []
+        for agent in dirty:
+            outbox = agent.outbox
+            collected.append(AgentEvents(agent.agent_id, outbox[0].seq, len(outbox), _encode(outbox)))
+            agent.outbox = []
+        dirty.clear()
+        return collected
+
+    # ── proving ─────────────────────────────────────────────────────────────────────────────────
+
+    def check_invariants(self) -> list[str]:
+        """Return every broken invariant of the ledger and of every mechanism (slow)."""
+        broken = [f"ledger.{name}" for name in self.ledger.check()]
+        for family, mechanism in self.mechanisms.items():
+            broken.extend(f"{family}.{name}" for name in mechanism.invariants())
+        return broken
+
+    def conservation_difference(self) -> int:
+        """Return the sum over assets of the absolute conservation difference: 0, always (fast)."""
+        return sum(abs(difference) for difference in self.ledger.conservation().values())
+
+    def _dump_business(self) -> list[object]:
+        context = self.context
+        return [
+            self.ledger.dump(),
+            [agent.dump() for agent in context.agents.values()],
+            context.venue_state,
+            sorted(context.next_ids.items()),
+            msgspec.to_builtins(context.settings),
+            [[family, mechanism.dump()] for family, mechanism in self.mechanisms.items()],
+        ]
+
+    def business_hash(self) -> str:
+        """Return the hash over all that rules decide about; a rejection leaves it unchanged."""
+        return blake2b(_encode_state(self._dump_business()), digest_size=32).hexdigest()
+
+    def state_hash(self) -> str:
+        """Return the hash over the whole state: also clock, deadlines and the memory of ids."""
+        context = self.context
+        state = [
+            self._dump_business(),
+            [context.epoch, context.index, context.time_us],
+            self._deadlines.dump(),
+            [
+                [agent.agent_id, [[name, session.dump()] for name, session in agent.sessions.items()]]
+                for agent in context.agents.values()
+            ],
+        ]
+        return blake2b(_encode_state(state), digest_size=32).hexdigest()

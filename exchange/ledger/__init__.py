@@ -1,0 +1,19 @@
+"""The credit ledger: double entry, holds, postings of many legs, spend meters, conservation."""
+
+from __future__ import annotations
+
+from exchange.ledger.accounts import Account, AccountKind, Asset, Balance, KindTotal
+from exchange.ledger.ledger import Leg, Ledger, LedgerError
+from exchange.ledger.meters import SpendMeter
+
+__all__ = [
+    "Account",
+    "AccountKind",
+    "Asset",
+    "Balance",
+    "KindTotal",
+    "Ledger",
+    "LedgerError",
+    "Leg",
+    "SpendMeter",
+]

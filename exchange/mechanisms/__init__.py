@@ -1,0 +1,17 @@
+"""The mechanisms, and their registry: one line each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exchange.mechanisms.admin import Admin
+from exchange.mechanisms.base import Mechanism
+from exchange.mechanisms.orders import Orders
+
+__all__ = ["REGISTRY"]
+
+REGISTRY: Final[tuple[type[Mechanism], ...]] = (
+    Admin,
+    Orders,
+)
+"""Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

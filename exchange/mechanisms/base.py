@@ -1,0 +1,202 @@
+"""Give every mechanism its shape, and the context in which its handlers run."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
+
+from exchange.messages.base import Command, Event, Outcome, Query, Result
+from exchange.messages.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from exchange.ledger import Ledger
+    from exchange.messages.admin import Settings
+    from exchange.messages.base import Role
+    from exchange.messages.orders import Trade
+
+__all__ = [
+    "AgentRecord",
+    "CommandRule",
+    "Context",
+    "EngineBroken",
+    "Mechanism",
+    "NotFound",
+    "Scheduler",
+]
+
+MAX_FOLLOW_UPS: Final = 20_000
+"""No command or deadline may queue more follow-ups than this; reaching it is a bug of a mechanism."""
+
+AgentState = Literal["active", "halted", "suspended", "revoked"]
+VenueState = Literal["open", "cancel_only", "halted"]
+
+
+class EngineBroken(Exception):
+    """Raised when the engine finds itself in a state that must not be: the daemon stops at once."""
+
+
+class NotFound(Exception):
+    """Raised by a query about something that does not exist or may not be seen by the asker."""
+
+
+class AgentRecord:
+    """Hold what the venue knows about one agent, and what is on its way to it."""
+
+    __slots__ = ("agent_id", "halted_by_owner", "outbox", "owner", "roles", "seq", "sessions", "skills", "state")
+
+    def __init__(self, agent_id: str, owner: str, roles: tuple[Role, ...], skills: tuple[str, ...]) -> None:
+        self.agent_id = agent_id
+        self.owner = owner
+        self.roles = roles
+        self.skills = skills
+        self.state: AgentState = "active"
+        # What an owner's agent halted, another of them may resume; what an operator stopped, not.
+        self.halted_by_owner = False
+        # The next private event gets seq + 1: state, so that it goes on over restarts.
+        self.seq = 0
+        self.outbox: list[Event] = []
+        self.sessions: dict[str, Any] = {}
+
+    def dump(self) -> list[object]:
+        """Return the state as plain data, for hashes and snapshots."""
+        return [
+            self.agent_id, self.owner, list(self.roles), list(self.skills), self.state, self.halted_by_owner,
+            self.seq,
+        ]  # fmt: skip
+
+
+class Scheduler:
+    """Say what a mechanism may ask of the engine's deadlines; the engine implements it."""
+
+    def schedule(self, deadline_us: int, kind: str, *args: str | int) -> int:
+        """Let ``kind`` fire with ``args`` at ``deadline_us``; return the id to cancel it with."""
+        raise NotImplementedError
+
+    def cancel(self, deadline_id: int) -> None:
+        """Forget a deadline; unknown ids are ignored."""
+        raise NotImplementedError
+
+
+class Context:
+    """Carry everything outside of its own state that a handler may read or use.
+
+    The engine owns it and sets the time of the batch; there is no other way to time, money, other
+    agents or the outside.
+    """
+
+    __slots__ = (
+        "agents", "deadlines", "dirty", "epoch", "follow_ups", "index", "ledger", "next_ids",
+        "settings", "time_us", "touched", "trades", "venue_state", "_reactions",
+    )  # fmt: skip
+
+    def __init__(self, ledger: Ledger, settings: Settings, deadlines: Scheduler) -> None:
+        self.ledger = ledger
+        self.settings = settings
+        self.deadlines = deadlines
+        self.time_us = 0
+        self.index = 0
+        self.epoch = 0
+        self.venue_state: VenueState = "open"
+        self.agents: dict[str, AgentRecord] = {}
+        self.next_ids: dict[str, int] = {}
+        # Outputs of the batch under way.
+        self.dirty: list[AgentRecord] = []
+        self.trades: list[Trade] = []
+        self.touched: dict[Any, None] = {}
+        self.follow_ups: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._reactions: dict[type, list[Callable[[Any], None]]] = {}
+
+    def emit(self, agent: AgentRecord, event: Event) -> None:
+        """Send a private event to an agent; it leaves with the batch."""
+        agent.seq = event.seq = agent.seq + 1
+        event.venue_time_us = self.time_us
+        outbox = agent.outbox
+        if not outbox:
+            self.dirty.append(agent)
+        outbox.append(event)
+
+    def next_id(self, kind: str) -> int:
+        """Count one more id of a kind: 1, 2, 3, …"""
+        value = self.next_ids.get(kind, 0) + 1
+        self.next_ids[kind] = value
+        return value
+
+    def follow_up(self, action: Callable[..., None], *args: Any) -> None:
+        """Queue an action to run right after the handler, in order; it must not fail."""
+        if len(self.follow_ups) >= MAX_FOLLOW_UPS:
+            message = f"more than {MAX_FOLLOW_UPS} follow-ups of one command"
+            raise EngineBroken(message)
+        self.follow_ups.append((action, args))
+
+    def announce(self, fact: Any) -> None:
+        """Tell the other mechanisms a fact; those that react to its type do so as follow-ups."""
+        for reaction in self._reactions.get(type(fact), ()):
+            self.follow_up(reaction, fact)
+
+    def react(self, kind: type, reaction: Callable[[Any], None]) -> None:
+        """Let ``reaction`` follow every fact of a type."""
+        self._reactions.setdefault(kind, []).append(reaction)
+
+    def reject(self, command: Command, reason: Reason, detail: str) -> Outcome:
+        """Build the outcome of a command that a rule does not allow; nothing may have changed."""
+        return Outcome(command.id, "rejected", self.time_us, reason, detail)
+
+    def accept(self, command: Command) -> Outcome:
+        """Build the plain outcome of a command that was done."""
+        return Outcome(command.id, "accepted", self.time_us)
+
+
+class CommandRule(NamedTuple):
+    """Say how the engine treats one type of command."""
+
+    handler: Callable[[AgentRecord, Any], Outcome]
+    role: Role | None
+    """Who may give it; None: any registered agent."""
+    opens: bool
+    """Whether it takes on new obligations: then a suspended agent or a halted venue may not."""
+
+
+class Mechanism:
+    """Be one mechanism: a state, handlers, deadlines, queries and invariants.
+
+    A handler takes the sender and the command. It runs every guard, posts at most one ledger
+    batch, changes its own state, emits events, and returns the outcome. Nothing is changed before
+    the last guard has passed.
+    """
+
+    family: ClassVar[str]
+    """The last token of the subjects; the first part of the tags."""
+
+    summary: ClassVar[str]
+    """One line for people."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def commands(self) -> Mapping[type[Command], CommandRule]:
+        """Return the rule of every command of the family."""
+        raise NotImplementedError
+
+    def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
+        """Return the reader for every query of the family."""
+        return {}
+
+    def deadlines(self) -> Mapping[str, Callable[..., None]]:
+        """Return what each kind of deadline fires; kinds start with the family and a dot."""
+        return {}
+
+    def on_epoch(self, outage_us: int) -> None:
+        """Adapt to a new leader's first batch, ``outage_us`` after the last record of the one before."""
+
+    def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
+        """Find the read-only views of other mechanisms that this one declares it needs."""
+
+    def invariants(self) -> Sequence[str]:
+        """Return the names of broken invariants, with what broke them; none when all is well."""
+        return ()
+
+    def dump(self) -> object:
+        """Return the state as plain data that does not depend on how it is represented."""
+        raise NotImplementedError

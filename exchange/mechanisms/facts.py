@@ -1,0 +1,27 @@
+"""Name the facts by which mechanisms react to each other, without importing each other."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+__all__ = ["AgentAdmitted", "AgentEnded", "MarketStateOrdered"]
+
+
+class AgentAdmitted(NamedTuple):
+    """An agent was registered."""
+
+    agent: str
+
+
+class AgentEnded(NamedTuple):
+    """An agent was revoked: what it has must be wound up."""
+
+    agent: str
+
+
+class MarketStateOrdered(NamedTuple):
+    """An operator set the state of a market."""
+
+    market: str
+    state: Literal["open", "cancel_only", "halted"]
+    auction_seconds: int

@@ -1,0 +1,241 @@
+"""Keep the resting orders of one market by price and time.
+
+A side is a heap of prices over a dictionary of levels; a level is a linked list of orders. Adding,
+removing and finding the best cost O(1) but for a new price, which costs one heap push. A level that
+empties away from the best stays as a husk until it surfaces or husks outnumber the living.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exchange.mechanisms.orders.order import Order
+
+__all__ = ["Book", "BookSide", "FastBook", "FastSide", "Level"]
+
+_SLACK: Final = 64
+"""So many husks may lie in a side before it is worth rebuilding."""
+
+
+class BookSide(Protocol):
+    """Say what the rules ask of one side of a book; every implementation gives the same answers."""
+
+    touched: dict[int, None]
+    """The prices whose displayed quantity changed since the last look, in order of change."""
+
+    def best(self) -> Order | None:
+        """Return the order that trades first."""
+
+    def best_price(self) -> int | None:
+        """Return the best price."""
+
+    def add(self, order: Order) -> None:
+        """Put an order at the end of its price."""
+
+    def remove(self, order: Order) -> None:
+        """Take an order out."""
+
+    def fill(self, order: Order, quantity: int) -> None:
+        """Take ``quantity`` (≤ shown) off a resting order; refresh an iceberg; drop what is filled."""
+
+    def reduce(self, order: Order, quantity: int) -> None:
+        """Take ``quantity`` (< remaining) off a resting order, which keeps its place."""
+
+    def orders(self) -> Iterator[Order]:
+        """Yield the orders as they would trade: best price first, then by time."""
+
+    def depth(self, count: int) -> list[tuple[int, int]]:
+        """Return the best ``count`` prices with their displayed quantities."""
+
+    def displayed(self, price: int) -> int:
+        """Return the displayed quantity at a price."""
+
+
+class Book(Protocol):
+    """Say what a book is: two sides."""
+
+    bids: BookSide
+    asks: BookSide
+
+
+class Level:
+    """Hold the orders at one price, first come first."""
+
+    __slots__ = ("displayed", "head", "key", "price", "tail")
+
+    def __init__(self, price: int, key: int) -> None:
+        self.price = price
+        self.key = key
+        self.displayed = 0
+        self.head: Order | None = None
+        self.tail: Order | None = None
+
+
+class FastSide:
+    """Keep one side of a book; ``is_bid`` says whether high prices come first."""
+
+    __slots__ = ("_best", "_heap", "_husks", "_is_bid", "_levels", "touched")
+
+    def __init__(self, is_bid: bool) -> None:
+        self._is_bid = is_bid
+        self._levels: dict[int, Level] = {}
+        self._heap: list[int] = []
+        self._best: Level | None = None
+        self._husks = 0
+        self.touched: dict[int, None] = {}
+
+    def best(self) -> Order | None:
+        """Return the order that trades first."""
+        level = self._best
+        return None if level is None else level.head
+
+    def best_price(self) -> int | None:
+        """Return the best price."""
+        level = self._best
+        return None if level is None else level.price
+
+    def add(self, order: Order) -> None:
+        """Put an order at the end of its price."""
+        price = order.price
+        level = self._levels.get(price)
+        if level is None:
+            key = -price if self._is_bid else price
+            level = self._levels[price] = Level(price, key)
+            heappush(self._heap, key)
+            best = self._best
+            if best is None or key < best.key:
+                self._best = level
+        elif level.head is None:
+            self._husks -= 1
+            best = self._best
+            if best is None or level.key < best.key:
+                self._best = level
+        tail = level.tail
+        if tail is None:
+            level.head = order
+        else:
+            order.prev = tail
+            tail.next = order
+        level.tail = order
+        order.level = level
+        level.displayed += order.shown
+        self.touched[price] = None
+
+    def remove(self, order: Order) -> None:
+        """Take an order out."""
+        level: Level = order.level
+        level.displayed -= order.shown
+        self.touched[level.price] = None
+        before, after = order.prev, order.next
+        if before is None:
+            level.head = after
+        else:
+            before.next = after
+            order.prev = None
+        if after is None:
+            level.tail = before
+        else:
+            after.prev = before
+            order.next = None
+        order.level = None
+        if level.head is None:
+            self._leave_husk(level)
+
+    def fill(self, order: Order, quantity: int) -> None:
+        """Take ``quantity`` (≤ shown) off a resting order; refresh an iceberg; drop what is filled."""
+        order.remaining -= quantity
+        shown = order.shown
+        if quantity < shown:
+            order.shown = shown - quantity
+            level: Level = order.level
+            level.displayed -= quantity
+            self.touched[level.price] = None
+            return
+        # The displayed part is gone, and with it the place in the queue.
+        self.remove(order)
+        if order.remaining:
+            order.shown = min(order.display, order.remaining)
+            self.add(order)
+
+    def reduce(self, order: Order, quantity: int) -> None:
+        """Take ``quantity`` (< remaining) off a resting order, which keeps its place."""
+        order.remaining -= quantity
+        # What an iceberg does not show goes first.
+        hidden_left = order.remaining - order.shown
+        if hidden_left < 0:
+            level: Level = order.level
+            order.shown += hidden_left
+            level.displayed += hidden_left
+            self.touched[level.price] = None
+
+    def orders(self) -> Iterator[Order]:
+        """Yield the orders as they would trade: best price first, then by time."""
+        for level in self._ascending():
+            order = level.head
+            while order is not None:
+                yield order
+                order = order.next
+
+    def depth(self, count: int) -> list[tuple[int, int]]:
+        """Return the best ``count`` prices with their displayed quantities."""
+        found: list[tuple[int, int]] = []
+        for level in self._ascending():
+            if len(found) == count:
+                break
+            found.append((level.price, level.displayed))
+        return found
+
+    def displayed(self, price: int) -> int:
+        """Return the displayed quantity at a price."""
+        level = self._levels.get(price)
+        return 0 if level is None else level.displayed
+
+    def _ascending(self) -> Iterator[Level]:
+        """Yield the living levels best first, the k-th after O(k log k): the heap stays as it is."""
+        heap, levels, sign = self._heap, self._levels, -1 if self._is_bid else 1
+        size = len(heap)
+        frontier = [(heap[0], 0)] if heap else []
+        while frontier:
+            key, at = heappop(frontier)
+            for child in (2 * at + 1, 2 * at + 2):
+                if child < size:
+                    heappush(frontier, (heap[child], child))
+            level = levels[sign * key]
+            if level.head is not None:
+                yield level
+
+    def _leave_husk(self, level: Level) -> None:
+        self._husks += 1
+        levels = self._levels
+        sign = -1 if self._is_bid else 1
+        if level is self._best:
+            heap = self._heap
+            while heap:
+                top = levels[sign * heap[0]]
+                if top.head is not None:
+                    self._best = top
+                    break
+                heappop(heap)
+                del levels[top.price]
+                self._husks -= 1
+            else:
+                self._best = None
+        elif self._husks > _SLACK and 2 * self._husks > len(levels):
+            self._levels = {price: each for price, each in levels.items() if each.head is not None}
+            self._heap = [each.key for each in self._levels.values()]
+            heapify(self._heap)
+            self._husks = 0
+
+
+class FastBook:
+    """Keep both sides of a market."""
+
+    __slots__ = ("asks", "bids")
+
+    def __init__(self) -> None:
+        self.bids: BookSide = FastSide(is_bid=True)
+        self.asks: BookSide = FastSide(is_bid=False)

@@ -1,0 +1,726 @@
+"""Run the continuous double auction: family ``orders``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from exchange.ledger import Leg
+from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
+from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered
+from exchange.mechanisms.orders.book import Book, FastBook
+from exchange.mechanisms.orders.guards import (
+    Ticket,
+    Violation,
+    check_order,
+    check_price,
+    check_quantity,
+    NOTIONAL_MAX,
+)
+from exchange.mechanisms.orders.market import Market
+from exchange.mechanisms.orders.matching import Matcher, crosses, fillable
+from exchange.mechanisms.orders.order import Order, Trader
+from exchange.mechanisms.orders.phases import Phases
+from exchange.mechanisms.orders.queries import Queries
+from exchange.messages.base import Command, Outcome
+from exchange.messages.orders import (
+    AmendOrder,
+    CancelAllAfter,
+    CancelOrder,
+    CreateMarket,
+    MassCancel,
+    MassCancelOutcome,
+    OrderAmended,
+    OrderCanceled,
+    OrderExpired,
+    OrderOutcome,
+    OrderPlaced,
+    OrderResult,
+    OrderTriggered,
+    PlaceOrder,
+)
+from exchange.messages.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from exchange.ledger import Balance
+    from exchange.messages.base import Query, Result
+    from exchange.messages.orders import CancelReason, ExpireReason, OrderStatus
+
+__all__ = ["Orders"]
+
+_SECOND_US = 1_000_000
+
+
+class Orders(Mechanism):
+    """Keep the markets, their books, and everybody's live orders."""
+
+    family: ClassVar[str] = "orders"
+    summary: ClassVar[str] = "continuous double auction with call auctions, stops, icebergs and price bands"
+    book_type: ClassVar[Callable[[], Book]] = FastBook
+    """What keeps the resting orders; the tests put a naive one in its place."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.markets: dict[str, Market] = {}
+        self.traders: dict[str, Trader] = {}
+        self._fleets: dict[str, list[Trader]] = {}
+        self._matcher: Matcher | None = None
+        self._phases = Phases(self)
+        self._queries = Queries(self)
+        context.react(AgentAdmitted, self._admit)
+        context.react(AgentEnded, self._wind_up)
+        context.react(MarketStateOrdered, self._phases.order_state)
+
+    # ── what the engine asks ────────────────────────────────────────────────────────────────────
+
+    def commands(self) -> Mapping[type[Command], CommandRule]:
+        """Return the rule of every command of the family."""
+        return {
+            PlaceOrder: CommandRule(self.place_order, "trader", opens=True),
+            AmendOrder: CommandRule(self.amend_order, "trader", opens=True),
+            CancelOrder: CommandRule(self.cancel_order, None, opens=False),
+            MassCancel: CommandRule(self.mass_cancel, None, opens=False),
+            CancelAllAfter: CommandRule(self.cancel_all_after, None, opens=False),
+            CreateMarket: CommandRule(self.create_market, "operator", opens=False),
+        }
+
+    def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
+        """Return the reader for every query of the family."""
+        return self._queries.readers()
+
+    def deadlines(self) -> Mapping[str, Callable[..., None]]:
+        """Return what each kind of deadline fires."""
+        return {
+            "orders.expire_order": self._expire_order,
+            "orders.cancel_all": self._switch_lapsed,
+            "orders.end_auction": self._phases.end_auction,
+            "orders.run_triggered": self._run_triggered_market,
+        }
+
+    def on_epoch(self, outage_us: int) -> None:
+        """Start every dead man's switch anew: agents could not renew it while nobody led."""
+        del outage_us
+        for trader in self.traders.values():
+            if trader.switch_id:
+                self._arm(trader, trader.switch_seconds)
+
+    @property
+    def matcher(self) -> Matcher:
+        """Return what executes takers; it exists once the ledger has its accounts."""
+        if self._matcher is None:
+            fees = self.context.ledger.balance("fees", "credit")
+            self._matcher = Matcher(self.context, fees, self.forget)
+        return self._matcher
+
+    # ── markets and traders ─────────────────────────────────────────────────────────────────────
+
+    def create_market(self, agent: AgentRecord, command: CreateMarket) -> Outcome:
+        """Open a market, at once or by a call auction."""
+        del agent
+        problem = self._check_terms(command)
+        if problem is not None:
+            return self.context.reject(command, *problem)
+        book = type(self).book_type()
+        market = Market(command, self.context.ledger.assets[command.base], book)
+        self.markets[command.market] = market
+        if command.auction_seconds:
+            self._phases.call_auction(market, command.auction_seconds)
+        self._touch(market)
+        return self.context.accept(command)
+
+    def _check_terms(self, command: CreateMarket) -> Violation | None:
+        asset = self.context.ledger.assets.get(command.base)
+        reference = command.reference_price
+        if command.market in self.markets:
+            return Violation(Reason.MARKET_EXISTS, f"market {command.market} exists")
+        if asset is None or command.base == "credit":
+            return Violation(Reason.UNKNOWN_ASSET, f"{command.base} is not a registered asset to trade")
+        if len(self.markets) >= self.context.settings.max_markets:
+            return Violation(Reason.TOO_MANY_MARKETS, f"the venue keeps at most {len(self.markets)}")
+        terms = Reason.INVALID_MARKET_TERMS
+        if command.tick * command.lot % asset.scale:
+            return Violation(terms, f"tick × lot must be a multiple of {asset.scale}, so that values are exact")
+        if command.max_quantity < command.lot:
+            return Violation(terms, "max_quantity is less than one lot")
+        if command.min_quantity is not None and command.min_quantity > command.max_quantity:
+            return Violation(terms, "min_quantity exceeds max_quantity")
+        if command.price_band_bp and reference is None:
+            return Violation(terms, "a price band needs a reference_price (or set price_band_bp to 0)")
+        if reference is not None and reference % command.tick:
+            return Violation(terms, f"reference_price {reference} is not a multiple of the tick")
+        return None
+
+    def _admit(self, fact: AgentAdmitted) -> None:
+        credit = self.context.ledger.balance(fact.agent, "credit")
+        trader = self.traders[fact.agent] = Trader(self.context.agents[fact.agent], credit)
+        self._fleets.setdefault(trader.owner, []).append(trader)
+
+    def _open_base(self, trader: Trader, market: Market) -> Balance:
+        """Find a trader's balance in the base asset of a market, the first time it orders there."""
+        balance = self.context.ledger.balance(trader.agent.agent_id, market.base.name)
+        trader.base[market.market_id] = balance
+        return balance
+
+    def _touch(self, market: Market) -> None:
+        self.context.touched[market] = None
+
+    # ── place ───────────────────────────────────────────────────────────────────────────────────
+
+    def place_order(self, agent: AgentRecord, command: PlaceOrder) -> Outcome:
+        """Accept an order, let it trade, and let the rest of it stay, wait or expire."""
+        context = self.context
+        market = self.markets.get(command.market)
+        if market is None:
+            return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {command.market}")
+        ticket = check_order(market, command, context.time_us)
+        if ticket is None:
+            quantity: int = command.quantity  # type: ignore[assignment]  # the check has seen both
+            price: int = command.price  # type: ignore[assignment]
+            rests = True
+        elif isinstance(ticket, Ticket):
+            quantity, price, rests = ticket
+        else:
+            return context.reject(command, ticket.reason, ticket.detail)
+        trader = self.traders[agent.agent_id]
+        is_buy = command.side == "buy"
+        base = trader.base.get(market.market_id) or self._open_base(trader, market)
+        if is_buy:
+            balance = trader.credit
+            hold = command.budget or market.worst_cost(price, quantity)
+        else:
+            balance = base
+            hold = quantity
+        best = (market.asks if is_buy else market.bids).best_price()
+        crosses = best is not None and (price >= best if is_buy else price <= best)
+        problem = self._check_placing(market, trader, command, needs_trade=not rests, crosses=crosses)
+        if problem is None and (hold > balance.available or balance.meters is not None):
+            problem = self._check_funds(balance, hold, is_buy=is_buy)
+        if problem is not None:
+            return context.reject(command, problem.reason, problem.detail)
+        order = Order(
+            0, trader, market, is_buy, quantity, price, quantity, quantity, command.order_type,
+            command.time_in_force, command.self_trade_prevention, command.client_order_id,
+        )  # fmt: skip
+        if ticket is not None:
+            order.display = command.display_quantity or 0
+            order.post_only = command.post_only
+            order.trigger_price = command.trigger_price
+            order.expires_at_us = command.expires_at_us
+            if command.time_in_force == "fok" and not self._is_fillable(market, order, price):
+                return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
+        elif command.post_only:
+            order.post_only = True
+        order_id = order.order_id = context.next_id("order")
+        self._tell_placed(order, command)
+        status: OrderStatus
+        if command.trigger_price is not None:
+            self._hold_more(order, hold)
+            market.stops.add(order, command.trigger_price)
+            self._remember(order)
+            status = "new"
+        elif rests and not crosses:
+            self._hold_more(order, hold)
+            self._rest(order)
+            self._remember(order)
+            context.touched[market] = None
+            status = "new"
+        else:
+            status = self._execute(market, order, rests=rests, budget=command.budget)
+        return OrderOutcome(
+            command.id, "accepted", context.time_us, None, None,
+            OrderResult(order_id, status, order.filled, order.remaining, order.filled_value, order.fee),
+        )  # fmt: skip
+
+    def _check_placing(
+        self, market: Market, trader: Trader, command: PlaceOrder, *, needs_trade: bool, crosses: bool
+    ) -> Violation | None:
+        """Check phase, limits and what the book says; the fields are already good."""
+        if market.phase != "open":
+            needs_trade = needs_trade and command.trigger_price is None
+            problem = self._phases.check_entry(market, needs_trade=needs_trade)
+            if problem is not None:
+                return problem
+        if len(trader.orders) >= self.context.settings.max_open_orders:
+            return Violation(Reason.TOO_MANY_OPEN_ORDERS, f"{len(trader.orders)} are open")
+        client_order_id = command.client_order_id
+        if client_order_id is not None and client_order_id in trader.by_client_id:
+            return Violation(
+                Reason.DUPLICATE_CLIENT_ORDER_ID, f"a live order has client_order_id {client_order_id}"
+            )
+        if crosses and command.post_only:
+            return Violation(Reason.POST_ONLY_WOULD_TRADE, "it meets the best opposite price")
+        return None
+
+    def _check_funds(self, balance: Balance, needed: int, *, is_buy: bool) -> Violation | None:
+        """Check that ``needed`` more can be held, and spent as far as limits are concerned."""
+        if balance.meters is not None and needed > 0 and not self.context.ledger.may_spend(balance, needed):
+            return Violation(Reason.SPEND_LIMIT, "a spend limit of the agent or its owner is reached")
+        if needed > balance.available:
+            scale, decimals = balance.asset.scale, balance.asset.decimals
+            detail = (
+                f"needs {_whole(needed, scale, decimals)} {balance.asset.name}, "
+                f"available {_whole(balance.available, scale, decimals)}"
+            )
+            return Violation(Reason.INSUFFICIENT_CREDITS if is_buy else Reason.INSUFFICIENT_ASSET, detail)
+        return None
+
+    def _is_fillable(self, market: Market, order: Order, limit: int) -> bool:
+        return fillable(
+            market, order, limit, self.context.time_us, self.context.settings.max_fills_per_command
+        )
+
+    def _tell_placed(self, order: Order, command: PlaceOrder) -> None:
+        self.context.emit(
+            order.trader.agent,
+            OrderPlaced(
+                order_id=order.order_id,
+                command_id=command.id,
+                market=command.market,
+                side=command.side,
+                order_type=command.order_type,
+                quantity=0 if command.budget else order.quantity,
+                price=command.price,
+                client_order_id=command.client_order_id,
+            ),
+        )
+
+    def _hold_more(self, order: Order, amount: int) -> None:
+        """Put ``amount`` more on hold for an order, or release when it is negative."""
+        trader = order.trader
+        order.hold += amount
+        self.context.ledger.hold(
+            trader.credit if order.is_buy else trader.base[order.market.market_id], amount
+        )
+
+    def _rest(self, order: Order) -> None:
+        """Put what remains of an order into its book."""
+        if order.display:
+            order.shown = min(order.display, order.remaining)
+        else:
+            order.shown = order.remaining
+        market = order.market
+        (market.bids if order.is_buy else market.asks).add(order)
+
+    def _remember(self, order: Order) -> None:
+        """Put a live order into every index but the book's."""
+        trader = order.trader
+        trader.orders[order.order_id] = order
+        order.market.open_orders += 1
+        if order.client_order_id is not None:
+            trader.by_client_id[order.client_order_id] = order
+        if order.expires_at_us is not None and not order.deadline_id:
+            order.deadline_id = self.context.deadlines.schedule(
+                order.expires_at_us, "orders.expire_order", trader.agent.agent_id, order.order_id
+            )
+
+    def forget(self, order: Order) -> None:
+        """Take an order that is no longer live out of every index but the book's."""
+        trader = order.trader
+        del trader.orders[order.order_id]
+        order.market.open_orders -= 1
+        if order.client_order_id is not None:
+            del trader.by_client_id[order.client_order_id]
+        if order.deadline_id:
+            self.context.deadlines.cancel(order.deadline_id)
+            order.deadline_id = 0
+
+    # ── execute ─────────────────────────────────────────────────────────────────────────────────
+
+    def _execute(
+        self, market: Market, order: Order, *, rests: bool, budget: int | None = None, known: bool = False
+    ) -> OrderStatus:
+        """Let an order that is in no book trade, rest or expire; settle it in one posting.
+
+        What it held before is in ``order.hold``; guards have made sure that this and what is
+        available cover the worst case. ``known``: it lived before and stands in the indexes.
+        """
+        context = self.context
+        legs: list[Leg] = []
+        filled, value, fee = order.filled, order.filled_value, order.fee
+        stopped: ExpireReason | None = None
+        if market.phase == "open":
+            best = (market.asks if order.is_buy else market.bids).best_price()
+            if best is not None and crosses(order, order.price, best):
+                stopped = self.matcher.match(market, order, order.price, legs, budget)
+        # A price band stops the order where it stands; in the auction to come it may still trade.
+        stays = rests and order.remaining > 0 and stopped in (None, "price_band")
+        self._settle_taker(
+            order, order.filled - filled, order.filled_value - value, order.fee - fee, legs, stays=stays
+        )
+        context.touched[market] = None
+        status: OrderStatus
+        if stays:
+            self._rest(order)
+            if not known:
+                self._remember(order)
+            status = order.live_status()
+        else:
+            if known:
+                self.forget(order)
+            status = self._end(order, stopped, budget)
+        if stopped == "price_band":
+            self._phases.halt_for_band(market)
+        if order.filled != filled:
+            self._after_trades(market)
+        return status
+
+    def _end(self, order: Order, stopped: ExpireReason | None, budget: int | None) -> OrderStatus:
+        """Tell how a taker ended of which nothing stays; return its last status."""
+        if budget is not None:
+            # A budget order is filled when its budget buys nothing more; what it got is its quantity.
+            order.quantity, order.remaining = order.filled, 0
+            is_filled = order.filled > 0 and (stopped == "budget_spent" or order.filled_value + order.fee == budget)
+        else:
+            is_filled = order.remaining == 0 and order.filled > 0 and stopped != "self_trade"
+        if is_filled:
+            return "filled"
+        self._tell_expired(order, stopped or "time_in_force")
+        order.remaining = 0
+        return "expired"
+
+    def _settle_taker(
+        self, order: Order, quantity: int, value: int, fee: int, legs: list[Leg], *, stays: bool
+    ) -> None:
+        """Complete and post the legs of a taker that traded ``quantity`` for ``value`` and ``fee``."""
+        market, trader = order.market, order.trader
+        ledger = self.context.ledger
+        before = order.hold
+        order.hold = hold = market.needed_hold(order) if stays else 0
+        base = trader.base[market.market_id]
+        if not legs:
+            if hold != before:
+                ledger.hold(trader.credit if order.is_buy else base, hold - before)
+            return
+        if order.is_buy:
+            legs.append((trader.credit, before - hold - value - fee, hold - before))
+            if quantity:
+                legs.append((base, quantity, 0))
+        else:
+            legs.append((base, before - hold - quantity, hold - before))
+            if quantity:
+                legs.append((trader.credit, value - fee, 0))
+        ledger.post(legs)
+
+    def _tell_expired(self, order: Order, reason: ExpireReason) -> None:
+        self.context.emit(
+            order.trader.agent,
+            OrderExpired(
+                order_id=order.order_id,
+                market=order.market.market_id,
+                remaining=order.remaining,
+                reason=reason,
+                client_order_id=order.client_order_id,
+            ),
+        )
+
+    # ── stops ───────────────────────────────────────────────────────────────────────────────────
+
+    def _after_trades(self, market: Market) -> None:
+        """Set off the stops that the last price reached; they follow the command that traded."""
+        if len(market.stops) and market.last_price is not None:
+            market.triggered.extend(market.stops.take(market.last_price))
+        self.queue_triggered(market)
+
+    def queue_triggered(self, market: Market) -> None:
+        """Let the stops that were set off execute after the present command."""
+        if market.triggered and not market.triggering:
+            market.triggering = True
+            self.context.follow_up(self.run_triggered, market)
+
+    def run_triggered(self, market: Market) -> None:
+        """Execute stops that were set off, in order; beyond the cap of one command they go on later."""
+        market.triggering = True
+        for _ in range(self.context.settings.max_fills_per_command):
+            if not market.triggered or market.phase != "open":
+                break
+            self._trigger(market, market.triggered.popleft())
+        market.triggering = False
+        if market.triggered and market.phase == "open":
+            self.context.deadlines.schedule(
+                self.context.time_us + 1, "orders.run_triggered", market.market_id
+            )
+
+    def _run_triggered_market(self, market_id: str) -> None:
+        self.run_triggered(self.markets[market_id])
+
+    def _trigger(self, market: Market, order: Order) -> None:
+        self.context.emit(
+            order.trader.agent,
+            OrderTriggered(
+                order_id=order.order_id, market=market.market_id, client_order_id=order.client_order_id
+            ),
+        )
+        order.trigger_price = None
+        rests = order.order_type == "stop_limit"
+        self._execute(market, order, rests=rests, known=True)
+
+    # ── amend ───────────────────────────────────────────────────────────────────────────────────
+
+    def amend_order(self, agent: AgentRecord, command: AmendOrder) -> Outcome:
+        """Change an order in one step: less quantity keeps its place, anything else loses it and may trade."""
+        context = self.context
+        order = self.traders[agent.agent_id].orders.get(command.order_id)
+        if order is None:
+            return context.reject(command, Reason.UNKNOWN_ORDER, f"no live order {command.order_id} of yours")
+        price = order.price if command.price is None else command.price
+        quantity = order.quantity if command.quantity is None else command.quantity
+        problem = self._check_amend(order, command, price, quantity)
+        if problem is not None:
+            return context.reject(command, *problem)
+        waits = order.trigger_price is not None
+        keeps_place = waits or (price == order.price and quantity <= order.quantity)
+        if waits:
+            self._amend_waiting(order, command, price, quantity)
+        elif keeps_place:
+            self._reduce(order, quantity)
+        else:
+            order.market.side_of(order).remove(order)
+            order.price = price
+            order.remaining = quantity - order.filled
+            order.quantity = quantity
+        self._tell_amended(order, command)
+        context.touched[order.market] = None
+        status = order.live_status() if keeps_place else self._execute(
+            order.market, order, rests=True, known=True
+        )
+        return OrderOutcome(
+            command.id, "accepted", context.time_us, None, None,
+            OrderResult(
+                order.order_id, status, order.filled, order.remaining, order.filled_value, order.fee
+            ),
+        )  # fmt: skip
+
+    def _check_amend(self, order: Order, command: AmendOrder, price: int, quantity: int) -> Violation | None:
+        market = order.market
+        if command.price is None and command.quantity is None and command.trigger_price is None:
+            return Violation(Reason.MISSING_FIELD, "give a new price, quantity or trigger_price")
+        if command.trigger_price is not None and (problem := _check_new_trigger(order, command.trigger_price)):
+            return problem
+        if order in market.triggered:
+            return Violation(Reason.TRIGGER_ALREADY_MET, "this stop was just set off")
+        if (problem := check_price(market, price)) or (problem := check_quantity(market, quantity)):
+            return problem
+        if quantity <= order.filled:
+            return Violation(
+                Reason.QUANTITY_NOT_ABOVE_FILLED, f"{order.filled} are filled; cancel the rest instead"
+            )
+        if price * quantity > NOTIONAL_MAX:
+            return Violation(Reason.NOTIONAL_TOO_LARGE, f"price × quantity exceeds {NOTIONAL_MAX}")
+        if market.phase != "open" and (problem := self._phases.check_entry(market, needs_trade=False)):
+            return problem
+        if order.post_only and market.phase == "open":
+            best = (market.asks if order.is_buy else market.bids).best_price()
+            if best is not None and crosses(order, price, best) and price != order.price:
+                return Violation(Reason.POST_ONLY_WOULD_TRADE, f"the best opposite price is {best}")
+        remaining = quantity - order.filled
+        trader = order.trader
+        if order.is_buy:
+            needed = market.worst_cost(price, remaining, order.fee_numerator, order.fee)
+            return self._check_funds(trader.credit, needed - order.hold, is_buy=True)
+        return self._check_funds(trader.base[market.market_id], remaining - order.hold, is_buy=False)
+
+    def _amend_waiting(self, order: Order, command: AmendOrder, price: int, quantity: int) -> None:
+        """Change a stop that still waits."""
+        order.price = price
+        order.quantity = order.remaining = order.shown = quantity
+        self._hold_more(order, order.market.needed_hold(order) - order.hold)
+        if command.trigger_price is not None and command.trigger_price != order.trigger_price:
+            order.trigger_price = command.trigger_price
+            order.market.stops.move(order, command.trigger_price)
+
+    def _reduce(self, order: Order, quantity: int) -> None:
+        """Take quantity off a resting order, which keeps its place."""
+        market = order.market
+        if quantity == order.quantity:
+            return
+        market.side_of(order).reduce(order, order.quantity - quantity)
+        order.quantity = quantity
+        self._hold_more(order, market.needed_hold(order) - order.hold)
+
+    def _tell_amended(self, order: Order, command: AmendOrder) -> None:
+        self.context.emit(
+            order.trader.agent,
+            OrderAmended(
+                order_id=order.order_id,
+                command_id=command.id,
+                market=order.market.market_id,
+                quantity=order.quantity,
+                remaining=order.remaining,
+                price=order.price,
+                trigger_price=order.trigger_price,
+                client_order_id=order.client_order_id,
+            ),
+        )
+
+    # ── cancel ──────────────────────────────────────────────────────────────────────────────────
+
+    def cancel_order(self, agent: AgentRecord, command: CancelOrder) -> Outcome:
+        """Cancel one live order of the agent."""
+        context = self.context
+        trader = self.traders[agent.agent_id]
+        if (command.order_id is None) == (command.client_order_id is None):
+            return context.reject(command, Reason.MISSING_FIELD, "give order_id or client_order_id, not both")
+        if command.order_id is not None:
+            order = trader.orders.get(command.order_id)
+        else:
+            order = trader.by_client_id.get(command.client_order_id or "")
+        if order is None:
+            return context.reject(
+                command, Reason.UNKNOWN_ORDER, f"no live order {command.order_id or command.client_order_id} of yours"
+            )
+        if order.market.phase == "halted":
+            return context.reject(command, Reason.MARKET_HALTED, f"market {order.market.market_id} is halted")
+        self.cancel(order, "requested")
+        return OrderOutcome(
+            command.id, "accepted", context.time_us, None, None,
+            OrderResult(order.order_id, "canceled", order.filled, 0, order.filled_value, order.fee),
+        )  # fmt: skip
+
+    def cancel(self, order: Order, reason: CancelReason) -> None:
+        """Cancel a live order: out of the book, its hold released, its agent told."""
+        self._remove(order)
+        self.context.emit(
+            order.trader.agent,
+            OrderCanceled(
+                order_id=order.order_id,
+                market=order.market.market_id,
+                remaining=order.remaining,
+                reason=reason,
+                client_order_id=order.client_order_id,
+            ),
+        )
+
+    def _remove(self, order: Order) -> None:
+        market = order.market
+        if order.level is not None:
+            market.side_of(order).remove(order)
+        elif order in market.triggered:
+            market.triggered.remove(order)
+        else:
+            market.stops.remove(order)
+        self._hold_more(order, -order.hold)
+        self.forget(order)
+        self.context.touched[market] = None
+
+    def mass_cancel(self, agent: AgentRecord, command: MassCancel) -> Outcome:
+        """Cancel all matching orders of the agent or of its owner, up to the cap of one command."""
+        context = self.context
+        owner = command.owner
+        if owner is not None and owner != agent.owner and "operator" not in agent.roles:
+            return context.reject(command, Reason.NOT_PERMITTED, "only an operator cancels for another owner")
+        if command.market is not None and command.market not in self.markets:
+            return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {command.market}")
+        if owner is None:
+            traders: Iterable[Trader] = (self.traders[agent.agent_id],)
+        else:
+            traders = self._fleets.get(owner, ())
+        canceled, left = self._cancel_all(traders, "mass_cancel", command)
+        return MassCancelOutcome(command.id, "accepted", context.time_us, None, None, canceled, left)
+
+    def _cancel_all(
+        self, traders: Iterable[Trader], reason: CancelReason, scope: MassCancel | None = None
+    ) -> tuple[int, int]:
+        """Cancel the traders' orders in scope, in order; return how many were, and how many are left."""
+        matching = [
+            order
+            for trader in traders
+            for order in trader.orders.values()
+            if scope is None
+            or (
+                scope.market in (None, order.market.market_id)
+                and scope.side in (None, order.side)
+                and order.market.phase != "halted"
+            )
+        ]
+        count = min(len(matching), self.context.settings.max_cancels_per_command)
+        for order in matching[:count]:
+            self.cancel(order, reason)
+        return count, len(matching) - count
+
+    # ── dead man's switch ───────────────────────────────────────────────────────────────────────
+
+    def cancel_all_after(self, agent: AgentRecord, command: CancelAllAfter) -> Outcome:
+        """Arm, renew or (0 seconds) disarm the agent's dead man's switch."""
+        trader = self.traders[agent.agent_id]
+        self._arm(trader, command.seconds)
+        return self.context.accept(command)
+
+    def _arm(self, trader: Trader, seconds: int) -> None:
+        deadlines = self.context.deadlines
+        if trader.switch_id:
+            deadlines.cancel(trader.switch_id)
+            trader.switch_id = 0
+        trader.switch_seconds = seconds
+        if seconds:
+            trader.switch_id = deadlines.schedule(
+                self.context.time_us + seconds * _SECOND_US, "orders.cancel_all", trader.agent.agent_id
+            )
+
+    def _switch_lapsed(self, agent_id: str) -> None:
+        trader = self.traders[agent_id]
+        trader.switch_id = 0
+        _, left = self._cancel_all((trader,), "dead_man")
+        if left:
+            trader.switch_id = self.context.deadlines.schedule(
+                self.context.time_us + 1, "orders.cancel_all", agent_id
+            )
+
+    # ── other ends ──────────────────────────────────────────────────────────────────────────────
+
+    def _expire_order(self, agent_id: str, order_id: int) -> None:
+        order = self.traders[agent_id].orders[order_id]
+        order.deadline_id = 0
+        self._remove(order)
+        self._tell_expired(order, "gtd")
+
+    def _wind_up(self, fact: AgentEnded) -> None:
+        """Cancel everything of a revoked agent at once: nobody can come back for what is left."""
+        trader = self.traders[fact.agent]
+        self._arm(trader, 0)
+        for order in list(trader.orders.values()):
+            self.cancel(order, "revoked")
+
+    # ── proving ─────────────────────────────────────────────────────────────────────────────────
+
+    def has_market(self, market_id: str) -> bool:
+        """Return whether a market exists."""
+        return market_id in self.markets
+
+    def invariants(self) -> Sequence[str]:
+        """Return the broken invariants of markets, orders and holds."""
+        from exchange.mechanisms.orders.invariants import broken_invariants  # noqa: PLC0415
+
+        return broken_invariants(self)
+
+    def dump(self) -> object:
+        """Return the state as plain data that does not depend on the book's implementation."""
+        return [
+            [market.dump() for market in self.markets.values()],
+            [
+                [trader.agent.agent_id, trader.switch_seconds, trader.switch_id, list(trader.orders)]
+                for trader in self.traders.values()
+            ],
+        ]
+
+
+def _check_new_trigger(order: Order, trigger_price: int) -> Violation | None:
+    market = order.market
+    if order.trigger_price is None:
+        return Violation(Reason.FIELD_NOT_ALLOWED, "only a stop that still waits has a trigger_price")
+    if trigger_price % market.tick:
+        return Violation(Reason.INVALID_PRICE, f"trigger_price {trigger_price} is off the tick {market.tick}")
+    last = market.last_price
+    if last is not None and (last >= trigger_price if order.is_buy else last <= trigger_price):
+        return Violation(Reason.TRIGGER_ALREADY_MET, f"the last trade was at {last}")
+    return None
+
+
+def _whole(amount: int, scale: int, decimals: int) -> str:
+    """Write an integer amount in whole units, with at least two decimals where the asset has any."""
+    whole, part = divmod(amount, scale)
+    if not decimals:
+        return str(whole)
+    digits = f"{part:0{decimals}d}".rstrip("0")
+    return f"{whole}.{digits:0<2}"

@@ -1,0 +1,322 @@
+"""Speak about agents, owners, budgets, assets and halts: family ``admin``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from exchange.messages.base import (
+    AgentId,
+    Amount,
+    AssetId,
+    Command,
+    Event,
+    MarketId,
+    Outcome,
+    OwnerId,
+    PositiveAmount,
+    Query,
+    Result,
+    Role,
+)
+
+__all__ = [
+    "AgentRegistered",
+    "AgentStateChanged",
+    "AgentView",
+    "AgentsResult",
+    "AssetChanged",
+    "AssetView",
+    "AssetsResult",
+    "BalanceView",
+    "BalancesResult",
+    "ConservationResult",
+    "ConservationRow",
+    "Genesis",
+    "GetBalances",
+    "GetConservation",
+    "GetSpendLimits",
+    "HaltAgent",
+    "HaltMarket",
+    "HaltVenue",
+    "IssueAsset",
+    "ListAgents",
+    "ListAssets",
+    "RegisterAgent",
+    "RegisterAsset",
+    "RegisterOutcome",
+    "ResumeAgent",
+    "RetireAsset",
+    "RevokeAgent",
+    "SetSpendLimit",
+    "Settings",
+    "SpendLimitReached",
+    "SpendLimitView",
+    "SpendLimitsResult",
+    "SuspendAgent",
+]
+
+Skill = Annotated[str, Meta(min_length=1, max_length=64)]
+AgentState = Literal["active", "halted", "suspended", "revoked"]
+HaltState = Literal["open", "cancel_only", "halted"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Hold the limits and defaults that rules read; journaled with the genesis.
+
+    Amounts are in the credit's smallest unit.
+    """
+
+    endowment: Amount = 100_000_000
+    owner_endowment_cap: Amount = 10_000_000_000
+    max_agents: PositiveAmount = 100_000
+    max_markets: PositiveAmount = 20_000
+    max_open_orders: PositiveAmount = 10_000
+    max_sessions: PositiveAmount = 256
+    max_fills_per_command: PositiveAmount = 1_000
+    max_cancels_per_command: PositiveAmount = 10_000
+    max_deadlines_per_batch: PositiveAmount = 2_000
+
+
+class Genesis(Command, tag="admin.genesis", kw_only=True):
+    """Create the venue: the supply of credits in ``treasury`` and the first operator. Record 1, once."""
+
+    supply: PositiveAmount
+    operator: AgentId
+    settings: Settings = Settings()
+
+
+class RegisterAgent(Command, tag="admin.register_agent", kw_only=True):
+    """Admit an agent. The endowment (default: the venue's) is paid from ``treasury``."""
+
+    agent: AgentId
+    owner: OwnerId
+    roles: Annotated[list[Role], Meta(min_length=1, max_length=5)] = msgspec.field(
+        default_factory=lambda: list[Role](("trader",))
+    )
+    endowment: Amount | None = None
+    skills: Annotated[list[Skill], Meta(max_length=64)] = []
+
+
+class SuspendAgent(Command, tag="admin.suspend_agent", kw_only=True):
+    """Stop an agent from taking on new obligations; what it has stays."""
+
+    agent: AgentId
+
+
+class ResumeAgent(Command, tag="admin.resume_agent", kw_only=True):
+    """Let a suspended or halted agent trade again."""
+
+    agent: AgentId
+
+
+class RevokeAgent(Command, tag="admin.revoke_agent", kw_only=True):
+    """End an agent for good: cancel its orders and pass on what is left."""
+
+    agent: AgentId
+
+
+class HaltAgent(Command, tag="admin.halt_agent", kw_only=True):
+    """Pull the kill switch on one agent: ``SuspendAgent``, also for its owner's other agents to give."""
+
+    agent: AgentId
+
+
+class HaltVenue(Command, tag="admin.halt_venue", kw_only=True):
+    """Set the state of the whole venue; ``open`` lifts a halt."""
+
+    state: HaltState
+
+
+class HaltMarket(Command, tag="admin.halt_market", kw_only=True):
+    """Set the state of one market; ``open`` lifts a halt, by a call auction after ``auction_seconds``."""
+
+    market: MarketId
+    state: HaltState
+    auction_seconds: Annotated[int, Meta(ge=0, le=604_800)] = 0
+
+
+class SetSpendLimit(Command, tag="admin.set_spend_limit", kw_only=True):
+    """Limit net spending plus present holds, of one ``agent`` or of a whole ``owner``.
+
+    ``total`` counts from now on, ``per_period`` over any ``period_seconds``; absent means no limit.
+    """
+
+    agent: AgentId | None = None
+    owner: OwnerId | None = None
+    total: Amount | None = None
+    per_period: Amount | None = None
+    period_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] = 86_400
+
+
+class RegisterAsset(Command, tag="admin.register_asset", kw_only=True):
+    """Register an asset; only ``issuer`` (default: who registers it) may issue and retire it."""
+
+    asset: AssetId
+    decimals: Annotated[int, Meta(ge=0, le=9)] = 0
+    issuer: AgentId | None = None
+
+
+class IssueAsset(Command, tag="admin.issue_asset", kw_only=True):
+    """Create units of an asset on an agent's account (its issuer only)."""
+
+    asset: AssetId
+    agent: AgentId
+    quantity: PositiveAmount
+
+
+class RetireAsset(Command, tag="admin.retire_asset", kw_only=True):
+    """Destroy available units of an asset on the issuer's own account."""
+
+    asset: AssetId
+    quantity: PositiveAmount
+
+
+class RegisterOutcome(Outcome, tag="outcome"):
+    """Answer a registration."""
+
+    agent: str | None = None
+    endowment: int = 0
+
+
+class AgentRegistered(Event, tag="admin.agent_registered", kw_only=True):
+    """Tell a new agent its first facts, and who registered it the same."""
+
+    agent: str
+    owner: str
+    roles: list[str]
+    endowment: int
+
+
+class AgentStateChanged(Event, tag="admin.agent_state_changed", kw_only=True):
+    """Tell that an agent was suspended, halted, resumed or revoked."""
+
+    agent: str
+    state: AgentState
+
+
+class AssetChanged(Event, tag="admin.asset_changed", kw_only=True):
+    """Tell that units of an asset were issued to or retired from the agent (negative)."""
+
+    asset: str
+    quantity: int
+
+
+class SpendLimitReached(Event, tag="admin.spend_limit_reached", kw_only=True):
+    """Tell that 80 or 100 per cent of a spend limit are used."""
+
+    scope: Literal["agent", "owner"]
+    subject: str
+    percent: Literal[80, 100]
+    used: int
+    limit: int
+
+
+# ── queries ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class GetBalances(Query, tag="admin.balances"):
+    """Ask for the balances of the asking agent, or of another of the same owner."""
+
+    agent: AgentId | None = None
+
+
+class ListAgents(Query, tag="admin.agents"):
+    """Ask for the registered agents, by id, a page at a time (operators: all; others: own owner's)."""
+
+    after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 500
+
+
+class ListAssets(Query, tag="admin.assets"):
+    """Ask for the registered assets."""
+
+
+class GetConservation(Query, tag="admin.conservation"):
+    """Ask for the conservation proof: per asset what was issued and the sum per kind of account."""
+
+
+class GetSpendLimits(Query, tag="admin.spend_limits"):
+    """Ask for the spend limits that bind the asking agent, and how far they are used."""
+
+
+class BalanceView(msgspec.Struct):
+    """Describe one balance in the asset's smallest unit."""
+
+    asset: str
+    available: int
+    held: int
+
+
+class BalancesResult(Result, tag="balances", kw_only=True):
+    """Answer ``GetBalances``."""
+
+    agent: str
+    balances: list[BalanceView]
+
+
+class AgentView(msgspec.Struct, kw_only=True):
+    """Describe a registered agent."""
+
+    agent: str
+    owner: str
+    roles: list[str]
+    state: AgentState
+    skills: list[str]
+
+
+class AgentsResult(Result, tag="agents", kw_only=True):
+    """Answer ``ListAgents``."""
+
+    agents: list[AgentView]
+    next: str | None = None
+
+
+class AssetView(msgspec.Struct):
+    """Describe a registered asset."""
+
+    asset: str
+    decimals: int
+    issuer: str | None
+    issued: int
+
+
+class AssetsResult(Result, tag="assets", kw_only=True):
+    """Answer ``ListAssets``."""
+
+    assets: list[AssetView]
+
+
+class ConservationRow(msgspec.Struct, kw_only=True):
+    """Prove one asset: ``difference`` = ``issued`` − the sum over all accounts, and must be 0."""
+
+    asset: str
+    issued: int
+    by_kind: dict[str, int]
+    difference: int
+
+
+class ConservationResult(Result, tag="conservation", kw_only=True):
+    """Answer ``GetConservation``."""
+
+    rows: list[ConservationRow]
+
+
+class SpendLimitView(msgspec.Struct, kw_only=True):
+    """Describe one spend limit; amounts are in the credit's smallest unit."""
+
+    scope: Literal["agent", "owner"]
+    subject: str
+    total: int | None
+    total_used: int
+    per_period: int | None
+    period_used: int
+    period_seconds: int
+
+
+class SpendLimitsResult(Result, tag="spend_limits", kw_only=True):
+    """Answer ``GetSpendLimits``."""
+
+    limits: list[SpendLimitView]

@@ -1,0 +1,85 @@
+"""List why a command is rejected (by a rule) or a message refused (before the journal). Closed enums."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Reason", "RefusalReason"]
+
+
+class Reason(StrEnum):
+    """Why a rule rejected a command; the order is the order of precedence."""
+
+    # The id of the command, looked up before anything else.
+    INVALID_ID = "invalid_id"
+    DUPLICATE_ID = "duplicate_id"
+    OUTCOME_FORGOTTEN = "outcome_forgotten"
+    EXPIRED = "expired"
+    VALID_UNTIL_TOO_FAR = "valid_until_too_far"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    # Who sent it.
+    UNKNOWN_AGENT = "unknown_agent"
+    NOT_PERMITTED = "not_permitted"
+    AGENT_SUSPENDED = "agent_suspended"
+    AGENT_HALTED = "agent_halted"
+    AGENT_REVOKED = "agent_revoked"
+    VENUE_HALTED = "venue_halted"
+    VENUE_CANCEL_ONLY = "venue_cancel_only"
+    # Agents, owners, assets.
+    AGENT_EXISTS = "agent_exists"
+    ASSET_EXISTS = "asset_exists"
+    UNKNOWN_ASSET = "unknown_asset"
+    NOT_ISSUER = "not_issuer"
+    ENDOWMENT_CAP = "endowment_cap"
+    NO_CHANGE = "no_change"
+    # Markets.
+    MARKET_EXISTS = "market_exists"
+    UNKNOWN_MARKET = "unknown_market"
+    INVALID_MARKET_TERMS = "invalid_market_terms"
+    TOO_MANY_MARKETS = "too_many_markets"
+    # Orders.
+    UNKNOWN_ORDER = "unknown_order"
+    MISSING_FIELD = "missing_field"
+    FIELD_NOT_ALLOWED = "field_not_allowed"
+    INVALID_PRICE = "invalid_price"
+    INVALID_QUANTITY = "invalid_quantity"
+    INVALID_DISPLAY_QUANTITY = "invalid_display_quantity"
+    INVALID_EXPIRY = "invalid_expiry"
+    QUANTITY_NOT_ABOVE_FILLED = "quantity_not_above_filled"
+    NOTIONAL_TOO_LARGE = "notional_too_large"
+    TRIGGER_ALREADY_MET = "trigger_already_met"
+    NO_REFERENCE_PRICE = "no_reference_price"
+    # What the market and its book say, once the order itself is right.
+    MARKET_HALTED = "market_halted"
+    MARKET_CANCEL_ONLY = "market_cancel_only"
+    MARKET_IN_AUCTION = "market_in_auction"
+    TOO_MANY_OPEN_ORDERS = "too_many_open_orders"
+    DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
+    POST_ONLY_WOULD_TRADE = "post_only_would_trade"
+    # Money, once everything else about the command was right; and whether it can do what it must.
+    SPEND_LIMIT = "spend_limit"
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+    INSUFFICIENT_ASSET = "insufficient_asset"
+    UNFILLABLE = "unfillable"
+
+
+class RefusalReason(StrEnum):
+    """Why the gateway refused a message: nothing of it ran."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    TOO_MANY_COMMANDS = "too_many_commands"
+    WRONG_FAMILY = "wrong_family"
+    BAD_SUBJECT = "bad_subject"
+    BAD_REPLY_SUBJECT = "bad_reply_subject"
+    UNKNOWN_AGENT = "unknown_agent"
+    AGENT_REVOKED = "agent_revoked"
+    EXPIRED = "expired"
+    VALID_UNTIL_TOO_FAR = "valid_until_too_far"
+    RATE_LIMITED = "rate_limited"
+    QUEUE_FULL = "queue_full"
+    QUARANTINED = "quarantined"
+    NOT_LEADING = "not_leading"
+    JOURNAL_UNAVAILABLE = "journal_unavailable"
+    NOT_PERMITTED = "not_permitted"
+    NOT_FOUND = "not_found"

@@ -1,0 +1,1 @@
+"""Test the market experiments of ``exchange demo``."""
