@@ -100,7 +100,9 @@ class Admin:
         """Set the state of the whole venue; ``open`` lifts a halt."""
         await self._give(HaltVenue, {"state": state})
 
-    async def halt_market(self, market: str, state: HaltState = "halted", *, auction_seconds: int = 0) -> None:
+    async def halt_market(
+        self, market: str, state: HaltState = "halted", *, auction_seconds: int = 0
+    ) -> None:
         """Set the state of one market; ``open`` lifts a halt, by a call auction after ``auction_seconds``."""
         await self._give(HaltMarket, {"market": market, "state": state, "auction_seconds": auction_seconds})
 
@@ -145,7 +147,7 @@ class Admin:
 
     # ── markets ─────────────────────────────────────────────────────────────────────────────────
 
-    async def create_market(  # noqa: PLR0913 - the terms of a market
+    async def create_market(
         self,
         market: str,
         base: str,

@@ -196,7 +196,9 @@ class Agent:
         terms = await self._terms_of_order(order_id=order_id, client_order_id=client_order_id)
         return order_of(await self._connection.execute(draft, timeout), terms, self._catalog)
 
-    async def cancel_all(self, market: str | None = None, side: Side | None = None, owner: str | None = None) -> int:
+    async def cancel_all(
+        self, market: str | None = None, side: Side | None = None, owner: str | None = None
+    ) -> int:
         """Cancel all live orders (of a market, of a side, of the whole ``owner``) and return how many."""
         scope = {"market": market, "side": side, "owner": owner}
         fields = {name: value for name, value in scope.items() if value is not None}
@@ -215,7 +217,7 @@ class Agent:
 
     @contextlib.asynccontextmanager
     async def keep_alive(self, seconds: int) -> AsyncIterator[None]:
-        """Keep the dead man's switch armed, renewing it three times per ``seconds``, and disarm it at the end.
+        """Keep the dead man's switch armed, renewing it three times per ``seconds``; disarm it at the end.
 
         When the block ends by an exception, or this process dies, the switch stays armed and the
         venue cancels everything.
@@ -271,20 +273,13 @@ class Agent:
         """
         return await self._connection.execute(Draft(kind, fields, outcome), timeout)
 
-    async def _terms_of_order(self, *, order_id: int | None = None, client_order_id: str | None = None) -> Terms:
+    async def _terms_of_order(
+        self, *, order_id: int | None = None, client_order_id: str | None = None
+    ) -> Terms:
         """Return the terms of the market of an own order, asking the venue if need be."""
         market = None if order_id is None else self._catalog.market_of(order_id)
         if market is None:
-            query = GetOrder(order_id=order_id, client_order_id=client_order_id)
-            try:
-                found = (await self._connection.query(query, OrdersResult)).orders
-            except NotFound:
-                found = []
-            if not found:
-                which = f"order {order_id}" if order_id is not None else f"order {client_order_id!r}"
-                raise rejected(Reason.UNKNOWN_ORDER, f"{which} is not live")
-            self._catalog.remember_order(found[0].order_id, found[0].market)
-            market = found[0].market
+            market = (await self.order(order_id, client_order_id=client_order_id)).market
         return await self._catalog.terms(market)
 
     # ── what is settled, what is owned ──────────────────────────────────────────────────────────

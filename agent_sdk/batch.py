@@ -80,7 +80,11 @@ class Batch:
 
         async def make() -> tuple[Draft, Terms, bool]:
             draft = cancel_draft(order_id, client_order_id)
-            return draft, await self._terms_of_order(order_id=order_id, client_order_id=client_order_id), False
+            return (
+                draft,
+                await self._terms_of_order(order_id=order_id, client_order_id=client_order_id),
+                False,
+            )
 
         self._makers.append(make)
 
@@ -110,7 +114,10 @@ class Batch:
         return results
 
     async def _send_part(
-        self, part: list[tuple[int, Draft, Terms, bool]], results: list[Order | ExchangeError], timeout_s: float
+        self,
+        part: list[tuple[int, Draft, Terms, bool]],
+        results: list[Order | ExchangeError],
+        timeout_s: float,
     ) -> None:
         try:
             answers = await self._connection.execute_array([draft for _, draft, _, _ in part], timeout_s)

@@ -178,7 +178,7 @@ class DuplicateId(Rejected):
 
 
 class OutcomeForgotten(Rejected):
-    """Raised when a command was handled once but its outcome is no longer held: the events tell how it went."""
+    """Raised when a command was handled once but its outcome is no longer held; see the events."""
 
 
 class Expired(Rejected):
@@ -254,7 +254,7 @@ class MarketInAuction(Rejected):
 
 
 class UnknownOrder(Rejected):
-    """Raised when the agent has no live order with this id: it is filled, canceled, expired or was never placed."""
+    """Raised when the agent has no live order with this id (any more)."""
 
 
 class DuplicateClientOrderId(Rejected):

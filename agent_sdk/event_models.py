@@ -183,9 +183,10 @@ class UnknownEvent(AgentEvent):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events ``missed_from`` … ``missed_to`` are no longer held; ``account`` is how everything stands after them.
+    """Stand for events that are no longer held; ``account`` is how everything stands after them.
 
-    After a restore of the venue, numbers begin anew and ``missed_to`` may be the smaller one.
+    They are ``missed_from`` to ``missed_to``. After a restore of the venue numbers begin
+    anew, and ``missed_to`` may be the smaller one.
     """
 
     missed_from: int

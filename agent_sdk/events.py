@@ -18,7 +18,14 @@ from agent_sdk.event_models import Gap, convert_event
 from agent_sdk.models import AccountSnapshot
 from agent_sdk.session import Listener
 from exchange.messages.base import SUBJECT_PREFIX
-from exchange.messages.venue import AccountResult, EventsMessage, EventsResult, GetAccount, GetEvents, Heartbeat
+from exchange.messages.venue import (
+    AccountResult,
+    EventsMessage,
+    EventsResult,
+    GetAccount,
+    GetEvents,
+    Heartbeat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -213,7 +213,7 @@ class Requests:
 
         Raises:
             Refused: Turned away for certain.
-            Doubtful: Turned away, but another copy may have been executed; ``release`` is the caller's to call.
+            Doubtful: Turned away, but another copy may have been executed; the caller calls ``release``.
             Unanswered: No answer until ``valid_until_us``: it may have been executed.
             NotSent: No copy was received by anybody.
 
@@ -243,7 +243,9 @@ class Requests:
             ConnectionFailed: The connection was closed.
 
         """
-        request = self._enter(self._prefixes["query"] + family_of(type(query)), msgspec.json.encode(query), (kind,))
+        request = self._enter(
+            self._prefixes["query"] + family_of(type(query)), msgspec.json.encode(query), (kind,)
+        )
         request.expires_at = self._loop.time() + timeout_s
         try:
             await self._publish(request)
@@ -337,7 +339,9 @@ class Requests:
         self._clock.observe(first.venue_time_us)
         request.unanswered -= 1
         if request.unanswered > 0 and any(
-            outcome.reason == Reason.EXPIRED for outcome in answers if not isinstance(outcome, Refusal | _LooseRefusal)
+            outcome.reason == Reason.EXPIRED
+            for outcome in answers
+            if not isinstance(outcome, Refusal | _LooseRefusal)
         ):
             self._settle(request, Doubtful())
         else:

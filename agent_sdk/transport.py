@@ -61,7 +61,7 @@ class Transport(Protocol):
         ...
 
     async def subscribe(self, subject: str, callback: MessageCallback) -> Unsubscribe:
-        """Call ``callback`` with each message on ``subject``, also after reconnects, and return how to end that.
+        """Call ``callback`` with each message on ``subject``, also after reconnects; return how to end that.
 
         The callback is synchronous and never raises. An empty payload on a reply subject says that
         nobody listens where the request went: it was certainly not received.

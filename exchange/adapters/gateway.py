@@ -64,8 +64,10 @@ class Pending(NamedTuple):
 
     agent: str
     reply: str
-    count: int
+    total: int
     is_array: bool
+    received_s: float
+    """When it arrived, by the gateway's monotonic clock."""
 
 
 class PendingQuery(NamedTuple):
@@ -105,7 +107,7 @@ class _Inbox:
     def __init__(self, agent: str, limits: GatewayLimits, now_s: float) -> None:
         self.agent = agent
         self.reply_prefix = f"_INBOX.{agent}."
-        self.commands: deque[tuple[str, str, bytes]] = deque()
+        self.commands: deque[tuple[str, str, bytes, float]] = deque()
         self.bytes = 0
         self.queries: deque[tuple[str, str, bytes]] = deque()
         self.bucket = _Bucket(limits.commands_per_s, limits.commands_burst, now_s)
@@ -164,7 +166,7 @@ class Gateway:
         else:
             if not inbox.commands:
                 self._active.append(inbox)
-            inbox.commands.append((family, reply, payload))
+            inbox.commands.append((family, reply, payload, self._now_s()))
             inbox.bytes += size
 
     def receive_query(self, subject: str, reply: str, payload: bytes) -> None:
@@ -235,7 +237,7 @@ class Gateway:
         now_s = self._now_s()
         while active and len(submissions) < BATCH_COMMANDS_MAX and size < BATCH_BYTES_MAX:
             inbox = active[0]
-            family, reply, payload = inbox.commands[0]
+            family, reply, payload, received_s = inbox.commands[0]
             is_array = payload[:1] == b"["
             if is_array and submissions and len(submissions) + MAX_ARRAY_COMMANDS > BATCH_COMMANDS_MAX:
                 break
@@ -252,7 +254,7 @@ class Gateway:
                 body = _canonical(command)
                 size += len(body)
                 submissions.append(Submission(agent, command, body))
-            pending.append(Pending(agent, reply, len(commands), is_array))
+            pending.append(Pending(agent, reply, len(commands), is_array, received_s))
         return submissions, pending
 
     def _admit(
@@ -315,9 +317,9 @@ class Gateway:
 
     # ── what is turned away ─────────────────────────────────────────────────────────────────────
 
-    def count_drop(self) -> None:
-        """Count a message that the client library dropped before it could be looked at."""
-        self._drop(RefusalReason.QUEUE_FULL)
+    def count_undecodable(self) -> None:
+        """Count a message whose subject or reply subject is not even ASCII."""
+        self._drop(RefusalReason.BAD_SUBJECT)
 
     def _drop(self, reason: RefusalReason) -> None:
         self.dropped[reason.value] = self.dropped.get(reason.value, 0) + 1

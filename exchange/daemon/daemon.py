@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
+from nats.aio.client import Client
 
 from exchange.adapters import bus
 from exchange.adapters.clock import VenueClock
@@ -23,9 +24,8 @@ from exchange.daemon.venue_files import VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    from nats.aio.client import Client
 
     from exchange.config import Config
 
@@ -83,15 +83,16 @@ class Daemon:
     async def _start(self) -> None:
         keyring = await self._start_server()
         nats = self.config.nats
-        gateway_creds = nats.creds or (keyring and keyring.gateway_creds_path)
-        journal_creds = nats.journal_creds or (keyring and keyring.journal_creds_path)
+        gateway_creds = nats.creds or (keyring.gateway_creds_path if keyring else None)
+        journal_creds = nats.journal_creds or (keyring.journal_creds_path if keyring else None)
         if gateway_creds is None or journal_creds is None:
             message = (
                 f"no credentials: {self.files.data} holds no venue; run `exchange init --data {self.files.data}` "
                 "or give --creds and --journal-creds"
             )
             raise DaemonError(message)
-        core = await self._connect(journal_creds, "journal")
+        core = Client()
+        await self._connect(journal_creds, "journal", core)
         if self._created:
             await create_venue(core)
         await self._lead(core, gateway_creds)
@@ -146,29 +147,18 @@ class Daemon:
         log.info("embedded nats-server started", url=server.url, pid=server.pid)
         return keyring
 
-    async def _connect(self, creds: Path, name: str, leader: Leader | None = None) -> Client:
-        host = self.host
-
-        def on_drop() -> None:
-            if host is not None:
-                host.gateway.count_drop()
-
-        client = await bus.connect(
-            self.url,
-            creds,
-            name,
-            on_reconnect=leader.request_epoch if leader is not None else lambda: None,
-            on_drop=on_drop,
-        )
+    async def _connect(
+        self, creds: Path, name: str, client: Client, on_reconnect: Callable[[], None] = lambda: None
+    ) -> None:
+        await bus.connect(self.url, creds, name, client=client, on_reconnect=on_reconnect)
         self._closing.push_async_callback(client.close)
-        return client
 
     async def _lead(self, core: Client, gateway_creds: Path) -> None:
         started = time.monotonic()
-        ingress = await self._connect(gateway_creds, "gateway")
-        outgoing: list[bus.Egress] = []
+        ingress, outgoing = bus.Ingress(), Client()
+        egress = bus.Egress(outgoing)
         host = self.host = Host(
-            send=lambda subject, payload: outgoing[0].refuse(subject, payload),
+            send=egress.refuse,
             now_s=time.monotonic,
             limits=self.config.limits,
         )
@@ -184,10 +174,11 @@ class Daemon:
         await self._replay(host, journal, high_water)
         metrics = Metrics(host)
         leader = Leader(
-            host, journal, _Late(outgoing), VenueClock(host.engine.time_us), metrics, high_water
+            host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water
         )
-        egress = bus.Egress(await self._connect(gateway_creds, "gateway", leader))
-        outgoing.append(egress)
+        ingress.on_drop = host.gateway.count_undecodable
+        await self._connect(gateway_creds, "gateway", ingress)
+        await self._connect(gateway_creds, "gateway", outgoing, leader.request_epoch)
         if self.config.metrics.enabled:
             server = MetricsServer(metrics, self.config.metrics.host, self.config.metrics.port)
             server.start()
@@ -238,12 +229,3 @@ class Daemon:
         log.critical("stopped leading", task=task.get_name(), error=repr(error))
         self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")
 
-
-class _Late:
-    """Send by a connection that is made after the leader that uses it."""
-
-    def __init__(self, outgoing: list[bus.Egress]) -> None:
-        self._outgoing = outgoing
-
-    async def send(self, messages: list[tuple[str, bytes]]) -> None:
-        await self._outgoing[0].send(messages)

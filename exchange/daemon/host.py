@@ -73,7 +73,12 @@ class Host:
     # ── forward ─────────────────────────────────────────────────────────────────────────────────
 
     def cut(self, time_us: int) -> Step:
-        """Cut a batch from what has arrived and apply it; the batch may be empty."""
+        """Cut a batch from what has arrived and apply it; the batch may be empty.
+
+        When more deadlines are due than one batch fires, those go first, by a batch of their own.
+        """
+        if self.engine.deadlines_left(time_us):
+            return self.apply([], [], time_us, self.engine.epoch)
         submissions, pending = self.gateway.cut(time_us)
         return self.apply(submissions, pending, time_us, self.engine.epoch)
 
@@ -95,7 +100,7 @@ class Host:
         messages: list[tuple[str, bytes]] = []
         outcomes = outputs.outcomes
         at = 0
-        for _, reply, count, is_array in step.pending:
+        for _, reply, count, is_array, _ in step.pending:
             if is_array:
                 messages.append((reply, b"[" + b",".join(outcomes[at : at + count]) + b"]"))
             else:

@@ -138,11 +138,7 @@ class Leader:
     async def _lead_batch(self) -> None:
         host = self._host
         started = perf_counter()
-        if host.engine.deadlines_left(self._now_us()):
-            # More deadlines are due than one batch fires: those go first, by batches of their own.
-            step = host.apply([], [], self._now_us(), host.engine.epoch)
-        else:
-            step = host.cut(self._now_us())
+        step = host.cut(self._now_us())
         await self._store(step, perf_counter() - started)
 
     async def _store(self, step: Step, apply_s: float) -> None:

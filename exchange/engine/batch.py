@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 if TYPE_CHECKING:
     from exchange.messages.base import Command
     from exchange.messages.orders import Trade
@@ -20,7 +22,7 @@ class Submission(NamedTuple):
     body: bytes
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """Hold what one journal record says happened, at one venue time."""
 
     epoch: int
@@ -34,7 +36,7 @@ class AgentEvents(NamedTuple):
 
     agent: str
     first: int
-    count: int
+    total: int
     events: bytes
 
 

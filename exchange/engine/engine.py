@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from exchange.engine.batch import AgentEvents, Batch, Outputs
+from exchange.engine.batch import AgentEvents, Batch, Outputs, Submission
 from exchange.engine.deadlines import Deadlines
 from exchange.engine.sessions import FORGET_AFTER_US, Session, digest_of
 from exchange.ledger import Ledger
@@ -120,12 +120,10 @@ class Engine:
         Raises:
             EngineBroken: the batch does not follow the state, or a mechanism broke its contract.
         """
-        context = self.context
         self._begin(batch)
         rejections: dict[str, int] = {}
-        outcomes = [
-            self._execute(agent, command, body, rejections) for agent, command, body in batch.submissions
-        ]
+        outcomes = self._execute_all(batch.submissions, rejections)
+        context = self.context
         self.commands_applied += len(outcomes)
         events = self._collect_events()
         trades, context.trades = context.trades, []
@@ -149,14 +147,20 @@ class Engine:
             if batch.index > 1:
                 for mechanism in self.mechanisms.values():
                     mechanism.on_epoch(outage_us)
-        self._fire_deadlines(batch.time_us)
+        self._fire_deadlines(batch)
 
-    def _fire_deadlines(self, time_us: int) -> None:
-        """Fire what is due, up to the cap of one batch; the leader writes empty batches for the rest."""
-        for _ in range(self.context.settings.max_deadlines_per_batch):
-            due = self._deadlines.pop_due(time_us)
+    def _fire_deadlines(self, batch: Batch) -> None:
+        """Fire what is due; no command runs before.
+
+        An empty batch fires up to its cap. The leader writes empty ones until few enough are left.
+        """
+        cap = self.context.settings.max_deadlines_per_batch
+        fired = 0
+        while fired < cap or batch.submissions:
+            due = self._deadlines.pop_due(batch.time_us)
             if due is None:
                 return
+            fired += 1
             self._firing[due[2]](*due[3])
             self._run_follow_ups()
 
@@ -164,75 +168,102 @@ class Engine:
         """Run what handlers queued, and the reactions to spending, until nothing is left."""
         waiting = self.context.follow_ups
         metered = self.ledger.metered
-        if metered:
-            for meter in list(metered):
-                self.context.announce(meter)
-            metered.clear()
-        while waiting:
-            action, args = waiting.popleft()
-            action(*args)
+        while waiting or metered:
+            if metered:
+                moved = list(metered)
+                metered.clear()
+                for meter in moved:
+                    self.context.announce(meter)
+            while waiting:
+                action, args = waiting.popleft()
+                action(*args)
 
-    def _execute(self, agent_id: str, command: Command, body: bytes, rejections: dict[str, int]) -> bytes:
-        """Run one command unless its id is known; return its encoded outcome."""
+    def _execute_all(self, submissions: list[Submission], rejections: dict[str, int]) -> list[bytes]:
+        """Run the commands of a batch, each unless its id is known; return their encoded outcomes.
+
+        This is the way of every order, so the common case stands here in one piece: a registered
+        agent's next command of a known session, in time and allowed. The rest is in leaves.
+        """
         context = self.context
-        agent = context.agents.get(agent_id)
-        if agent is None:
-            return self._execute_unregistered(agent_id, command, rejections)
-        # 1. The id, before anything else.
-        command_id = command.id
-        name, _, number = command_id.rpartition(".")
-        n = int(number) if number.isdecimal() and number.isascii() else 0
-        if not 0 < n <= MAX_AMOUNT or not name:
-            return self._reject(command, Reason.INVALID_ID, "an id is <session>.<n>, n = 1, 2, 3, …", rejections)
-        digest = digest_of(body)
-        session: Session | None = agent.sessions.get(name)
-        # Nearly always n is the next one; only a repetition or a straggler needs the memory.
-        if session is not None and n <= session.highest:
-            if session.is_forgotten(n):
-                return self._reject(
-                    command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how", rejections
+        agents, rules, metered, follow_ups = context.agents, self._rules, self.ledger.metered, context.follow_ups
+        time_us = context.time_us
+        latest_us = time_us + MAX_VALIDITY_US
+        outcomes: list[bytes] = []
+        for agent_id, command, body in submissions:
+            agent = agents.get(agent_id)
+            if agent is None:
+                outcomes.append(self._execute_unregistered(agent_id, command, rejections))
+                continue
+            # 1. The id, before anything else.
+            name, _, number = command.id.rpartition(".")
+            n = int(number) if number.isdecimal() and number.isascii() else 0
+            if not 0 < n <= MAX_AMOUNT or not name:
+                outcomes.append(
+                    self._reject(command, Reason.INVALID_ID, "an id is <session>.<n>, n = 1, 2, 3, …", rejections)
                 )
-            known = session.find(n)
-            if known is not None:
-                if known[1] == digest:
-                    return known[2]
-                return self._reject(
-                    command, Reason.DUPLICATE_ID, "this id was used by another command", rejections
-                )
-        # 2. Its time.
-        valid_until_us = command.valid_until_us
-        if valid_until_us < context.time_us:
+                continue
+            digest = digest_of(body)
+            session: Session | None = agent.sessions.get(name)
+            # Nearly always n is the next one; only a repetition or a straggler needs the memory.
+            if session is not None and n <= session.highest:
+                settled = self._recall(session, n, digest, command, rejections)
+                if settled is not None:
+                    outcomes.append(settled)
+                    continue
+            # 2. Its time.
+            valid_until_us = command.valid_until_us
+            if not time_us <= valid_until_us <= latest_us:
+                outcomes.append(self._reject_untimely(command, rejections))
+                continue
+            if session is None:
+                if len(agent.sessions) >= context.settings.max_sessions:
+                    detail = f"{len(agent.sessions)} are remembered; each is forgotten 10 minutes after its last use"
+                    outcomes.append(self._reject(command, Reason.TOO_MANY_SESSIONS, detail, rejections))
+                    continue
+                session = self._open_session(agent, name, valid_until_us)
+            # 3. Its rules.
+            handler, role, opens = rules[type(command)]
+            if (
+                agent.state == "active"
+                and (role is None or role in agent.roles)
+                and (context.venue_state == "open" or role == "operator")
+            ):
+                outcome = handler(agent, command)
+            else:
+                outcome = self._refuse(agent, command, role, opens=opens) or handler(agent, command)
+            if follow_ups or metered:
+                self._run_follow_ups()
+            if outcome.status == "rejected":
+                reason = str(outcome.reason)
+                rejections[reason] = rejections.get(reason, 0) + 1
+            encoded = _encode(outcome)
+            session.remember(n, digest, encoded, valid_until_us)
+            outcomes.append(encoded)
+        return outcomes
+
+    def _recall(
+        self, session: Session, n: int, digest: int, command: Command, rejections: dict[str, int]
+    ) -> bytes | None:
+        """Return the answer to an id that was used before; None when this one was only overtaken."""
+        if session.is_forgotten(n):
             return self._reject(
-                command, Reason.EXPIRED, f"valid until {valid_until_us}, venue time {context.time_us}", rejections
+                command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how", rejections
             )
-        if valid_until_us > context.time_us + MAX_VALIDITY_US:
-            return self._reject(
-                command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead", rejections
-            )
-        if session is None:
-            if len(agent.sessions) >= context.settings.max_sessions:
-                return self._reject(
-                    command, Reason.TOO_MANY_SESSIONS, f"{len(agent.sessions)} are remembered", rejections
-                )
-            session = self._open_session(agent, name, valid_until_us)
-        # 3. Its rules.
-        handler, role, opens = self._rules[type(command)]
-        if (
-            agent.state == "active"
-            and (role is None or role in agent.roles)
-            and (context.venue_state == "open" or role == "operator")
-        ):
-            outcome = handler(agent, command)
-        else:
-            outcome = self._refuse(agent, command, role, opens=opens) or handler(agent, command)
-        if context.follow_ups or self.ledger.metered:
-            self._run_follow_ups()
-        if outcome.status == "rejected":
-            reason = str(outcome.reason)
-            rejections[reason] = rejections.get(reason, 0) + 1
-        encoded = _encode(outcome)
-        session.remember(n, digest, encoded, valid_until_us)
-        return encoded
+        known = session.find(n)
+        if known is None:
+            return None
+        if known[1] == digest:
+            return known[2]
+        return self._reject(command, Reason.DUPLICATE_ID, "this id was used by another command", rejections)
+
+    def _reject_untimely(self, command: Command, rejections: dict[str, int]) -> bytes:
+        time_us = self.context.time_us
+        if command.valid_until_us < time_us:
+            detail = f"valid until {command.valid_until_us}, venue time {time_us}"
+            return self._reject(command, Reason.EXPIRED, detail, rejections)
+        return self._reject(
+            command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead", rejections
+        )
 
     def _refuse(self, agent: AgentRecord, command: Command, role: Role | None, *, opens: bool) -> Outcome | None:
         """Check role, agent state and venue state: the guards that every mechanism would repeat."""
@@ -241,13 +272,15 @@ class Engine:
             return context.reject(command, Reason.AGENT_REVOKED, "this agent was revoked")
         if role is not None and role not in agent.roles:
             return context.reject(command, Reason.NOT_PERMITTED, f"needs the role {role}")
+        # Who is stopped may wind up what it has, but neither take on anything nor operate the venue.
+        opens = opens or role == "operator"
         if opens and agent.state == "halted":
             return context.reject(command, Reason.AGENT_HALTED, "this agent is halted")
         if opens and agent.state == "suspended":
             return context.reject(command, Reason.AGENT_SUSPENDED, "this agent is suspended")
         if context.venue_state == "halted" and "operator" not in agent.roles:
             return context.reject(command, Reason.VENUE_HALTED, "the venue is halted")
-        if opens and context.venue_state == "cancel_only":
+        if opens and role != "operator" and context.venue_state == "cancel_only":
             return context.reject(command, Reason.VENUE_CANCEL_ONLY, "the venue takes cancels only")
         return None
 

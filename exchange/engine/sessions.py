@@ -55,10 +55,11 @@ class Session:
     def remember(self, n: int, digest: int, outcome: bytes, valid_until_us: int) -> None:
         """Keep the outcome of command ``n``; what is a window older gives way."""
         slot = n & _MASK
-        ring = self.ring
-        if slot >= len(ring):
-            ring += [None] * (slot + 1 - len(ring))
-        ring[slot] = (n, digest, outcome)
+        try:
+            self.ring[slot] = (n, digest, outcome)
+        except IndexError:
+            self.ring += [None] * (slot - len(self.ring))
+            self.ring.append((n, digest, outcome))
         if n > self.highest:
             self.highest = n
         if valid_until_us > self.last_valid_until_us:

@@ -31,7 +31,7 @@ class Asset:
     def __init__(self, name: str, decimals: int, issuer: str | None) -> None:
         self.name = name
         self.decimals = decimals
-        self.scale = 10**decimals
+        self.scale: int = 10**decimals
         self.issuer = issuer
         self.issued = 0
         self.totals: dict[AccountKind, KindTotal] = {kind: KindTotal() for kind in ACCOUNT_KINDS}

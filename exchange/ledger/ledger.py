@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from exchange.ledger.accounts import Account, AccountKind, Asset, Balance
 from exchange.ledger.meters import SpendMeter
@@ -111,23 +111,32 @@ class Ledger:
             LedgerError: the legs do not balance or a balance would become negative.
         """
         sums: dict[Asset, int] = {}
+        dipped = False
         for balance, available, held in legs:
-            balance.available += available
-            balance.held += held
+            balance.available = left = balance.available + available
+            balance.held = kept = balance.held + held
+            if left < 0 or kept < 0:
+                # A later leg of the same balance may lift it again; what counts is the end.
+                dipped = True
             delta = available + held
-            balance.total.amount += delta
-            asset = balance.asset
-            sums[asset] = sums.get(asset, 0) + delta
-        if any(sums.values()) or any(leg[0].available < 0 or leg[0].held < 0 for leg in legs):
-            for balance, available, held in legs:
-                balance.available -= available
-                balance.held -= held
-                balance.total.amount -= available + held
-            rows = ", ".join(f"{b.account.name}/{b.asset.name} {a:+}/{h:+}" for b, a, h in legs[:8])
-            message = f"posting does not balance or overdraws: {rows}"
-            raise LedgerError(message)
+            if delta:
+                balance.total.amount += delta
+                asset = balance.asset
+                sums[asset] = sums.get(asset, 0) + delta
+        if any(sums.values()) or (dipped and any(leg[0].available < 0 or leg[0].held < 0 for leg in legs)):
+            self._undo(legs)
         if self.meters:
             self._meter(legs)
+
+    def _undo(self, legs: list[Leg]) -> NoReturn:
+        """Take a posting back and say what was wrong with it."""
+        for balance, available, held in legs:
+            balance.available -= available
+            balance.held -= held
+            balance.total.amount -= available + held
+        rows = ", ".join(f"{b.account.name}/{b.asset.name} {a:+}/{h:+}" for b, a, h in legs[:8])
+        message = f"posting does not balance or overdraws: {rows}"
+        raise LedgerError(message)
 
     def transfer(self, source: Balance, target: Balance, amount: int) -> None:
         """Move ``amount`` of what is available from one balance to another of the same asset.

@@ -23,6 +23,7 @@ class SpendMeter:
 
     __slots__ = (
         "_buckets",
+        "by_operator",
         "held",
         "per_period",
         "period_spent",
@@ -43,6 +44,8 @@ class SpendMeter:
         self.spent = 0
         self.period_spent = 0
         self.held = 0
+        self.by_operator = False
+        """Whether an operator set the limits: then the owner's agents may not change them."""
         self.reported: Literal[0, 80, 100] = 0
         self._buckets: deque[tuple[int, int]] = deque()
 
@@ -116,5 +119,5 @@ class SpendMeter:
         """Return the state as plain data, for hashes and snapshots."""
         return [
             self.scope, self.subject, self.total, self.per_period, self.period_us, self.spent,
-            self.period_spent, self.held, self.reported, [list(bucket) for bucket in self._buckets],
+            self.period_spent, self.held, self.reported, self.by_operator, [list(bucket) for bucket in self._buckets],
         ]  # fmt: skip

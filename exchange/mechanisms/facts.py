@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["AgentAdmitted", "AgentEnded", "MarketStateOrdered"]
+__all__ = ["AgentAdmitted", "AgentEnded", "MarketStateOrdered", "VenueReopened"]
 
 
 class AgentAdmitted(NamedTuple):
@@ -17,6 +17,10 @@ class AgentEnded(NamedTuple):
     """An agent was revoked: what it has must be wound up."""
 
     agent: str
+
+
+class VenueReopened(NamedTuple):
+    """The venue is open again after a halt."""
 
 
 class MarketStateOrdered(NamedTuple):

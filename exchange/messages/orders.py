@@ -274,9 +274,10 @@ class OrderTriggered(Event, tag="orders.triggered", kw_only=True):
 
 
 class ListMarkets(Query, tag="orders.markets"):
-    """Ask for the terms and the phase of every market, in order of creation, a page at a time."""
+    """Ask for the terms and the phase of every market, in order of creation, a page at a time, or of one."""
 
     after: str | None = None
+    market: MarketId | None = None
 
 
 class GetBook(Query, tag="orders.book"):
@@ -373,6 +374,7 @@ class BookResult(Result, tag="book", kw_only=True):
     """Answer ``GetBook``: levels are ``[price, displayed quantity]``, the best first."""
 
     market: str
+    phase: Phase
     bids: list[tuple[int, int]]
     asks: list[tuple[int, int]]
 

@@ -8,7 +8,7 @@ __all__ = ["Reason", "RefusalReason"]
 
 
 class Reason(StrEnum):
-    """Why a rule rejected a command; the order is the order of precedence."""
+    """Why a rule rejected a command; earlier groups are looked at before later ones."""
 
     # The id of the command, looked up before anything else.
     INVALID_ID = "invalid_id"
@@ -19,13 +19,14 @@ class Reason(StrEnum):
     TOO_MANY_SESSIONS = "too_many_sessions"
     # Who sent it.
     UNKNOWN_AGENT = "unknown_agent"
+    AGENT_REVOKED = "agent_revoked"
     NOT_PERMITTED = "not_permitted"
     AGENT_SUSPENDED = "agent_suspended"
     AGENT_HALTED = "agent_halted"
-    AGENT_REVOKED = "agent_revoked"
     VENUE_HALTED = "venue_halted"
     VENUE_CANCEL_ONLY = "venue_cancel_only"
     # Agents, owners, assets.
+    TOO_MANY_AGENTS = "too_many_agents"
     AGENT_EXISTS = "agent_exists"
     ASSET_EXISTS = "asset_exists"
     UNKNOWN_ASSET = "unknown_asset"
@@ -41,10 +42,10 @@ class Reason(StrEnum):
     UNKNOWN_ORDER = "unknown_order"
     MISSING_FIELD = "missing_field"
     FIELD_NOT_ALLOWED = "field_not_allowed"
+    INVALID_EXPIRY = "invalid_expiry"
     INVALID_PRICE = "invalid_price"
     INVALID_QUANTITY = "invalid_quantity"
     INVALID_DISPLAY_QUANTITY = "invalid_display_quantity"
-    INVALID_EXPIRY = "invalid_expiry"
     QUANTITY_NOT_ABOVE_FILLED = "quantity_not_above_filled"
     NOTIONAL_TOO_LARGE = "notional_too_large"
     TRIGGER_ALREADY_MET = "trigger_already_met"

@@ -88,7 +88,7 @@ class OutcomeResult(Result, tag="outcome_result", kw_only=True):
     """
 
     state: str
-    outcome: msgspec.Raw | None = None
+    outcome: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class GetAccount(Query, tag="venue.account"):

@@ -23,7 +23,7 @@ _events = msgspec.json.Decoder(list[msgspec.Raw])
 
 class _Chunk(NamedTuple):
     first: int
-    count: int
+    total: int
     events: bytes
 
 
@@ -53,10 +53,10 @@ class RecentEvents:
             ring.bytes += len(events)
             ring.count += count
             ring.last = first + count - 1
-            while ring.bytes > _BYTES_KEPT and ring.count - ring.chunks[0].count >= EVENTS_KEPT_MIN:
+            while ring.bytes > _BYTES_KEPT and ring.count - ring.chunks[0].total >= EVENTS_KEPT_MIN:
                 dropped = ring.chunks.popleft()
                 ring.bytes -= len(dropped.events)
-                ring.count -= dropped.count
+                ring.count -= dropped.total
 
     def last(self, agent: str) -> int:
         """Return the ``seq`` of an agent's latest event."""
@@ -78,7 +78,7 @@ class RecentEvents:
         size = 0
         first = since + 1
         for chunk in ring.chunks:
-            if chunk.first + chunk.count <= first:
+            if chunk.first + chunk.total <= first:
                 continue
             events = _events.decode(chunk.events)
             for event in events[max(first - chunk.first, 0) :]:

@@ -36,7 +36,7 @@ _CENTER: Final = 1_000
 
 
 def trading_venue(mechanisms: Iterable[type[Mechanism]], *, check_every: int = 1) -> Venue:
-    """Return a venue with three markets, two with fees and one with a band, and six traders of four owners."""
+    """Return a venue with three markets (with fees, with a band) and six traders of four owners."""
     settings = Settings(max_fills_per_command=7, max_cancels_per_command=20, max_open_orders=40)
     venue = Venue(settings=settings, mechanisms=mechanisms, check_every=check_every)
     for name, owner in zip(TRADERS, _OWNERS, strict=True):
@@ -70,7 +70,9 @@ class Driver:
         if order.remaining:
             self._resting.append((agent, order.order_id))
 
-    def next(self, time_us: int) -> tuple[str, type, dict[str, Any]] | int:
+    def next(  # noqa: PLR0911 - a table of chances
+        self, time_us: int
+    ) -> tuple[str, type, dict[str, Any]] | int:
         """Return a sender with a command, or by how many microseconds to let time pass."""
         random = self._random
         dice = random.random()
@@ -91,7 +93,9 @@ class Driver:
             return agent, CancelAllAfter, {"seconds": random.choice((0, 0, 5, 30))}
         if dice < 0.89:
             return self._operator_command()
-        return random.choice((1, 1, 1_000, 1_000, SECOND_US // 2, SECOND_US, 4 * SECOND_US, 4 * SECOND_US, 70 * SECOND_US))
+        return random.choice(
+            (1, 1, 1_000, 1_000, SECOND_US // 2, SECOND_US, 4 * SECOND_US, 4 * SECOND_US, 70 * SECOND_US)
+        )
 
     def _order(self, time_us: int) -> dict[str, Any]:
         random = self._random
@@ -154,7 +158,10 @@ class Driver:
         market = random.choice(_MARKETS)
         state = random.choice(("cancel_only", "halted"))
         self._names += 1
-        reopen = (HaltMarket, {"market": market, "state": "open", "auction_seconds": random.choice((0, 0, 2))})
+        reopen = (
+            HaltMarket,
+            {"market": market, "state": "open", "auction_seconds": random.choice((0, 0, 2))},
+        )
         resume = (ResumeAgent, {"agent": target})
         # What stops trading is undone soon, or a long run would come to a stand.
         choices: list[tuple[type, dict[str, Any], tuple[type, dict[str, Any]] | None]] = [
@@ -166,7 +173,11 @@ class Driver:
             (SetSpendLimit, {"agent": target, "per_period": 60_000, "period_seconds": 60}, None),
             (SetSpendLimit, {"owner": random.choice(_OWNERS), "total": 200_000}, None),
             (SetSpendLimit, {"owner": random.choice(_OWNERS), "per_period": 500_000}, None),
-            (RegisterAgent, {"agent": f"new{self._names}", "owner": random.choice(_OWNERS), "endowment": 10}, None),
+            (
+                RegisterAgent,
+                {"agent": f"new{self._names}", "owner": random.choice(_OWNERS), "endowment": 10},
+                None,
+            ),
         ]
         if self._undo is not None:
             undo, self._undo = self._undo, None

@@ -144,7 +144,9 @@ def test_a_late_command_expires_and_is_not_remembered(venue: Venue) -> None:
 def test_a_command_may_be_valid_for_60_seconds_and_not_longer(venue: Venue) -> None:
     """60 s ahead of venue time is the limit, to the microsecond."""
     limit = venue.time_us + MAX_VALIDITY_US
-    assert_rejected(venue.send("alice", order(venue, "s.1", valid_until_us=limit + 1)), Reason.VALID_UNTIL_TOO_FAR)
+    assert_rejected(
+        venue.send("alice", order(venue, "s.1", valid_until_us=limit + 1)), Reason.VALID_UNTIL_TOO_FAR
+    )
     assert venue.send("alice", order(venue, "s.1", valid_until_us=limit)).accepted
 
 

@@ -87,7 +87,7 @@ def test_amending_is_guarded(fields: dict[str, int], reason: Reason) -> None:
 
 
 def test_amending_may_not_pass_the_largest_notional(venue: Venue) -> None:
-    """price × quantity stays within 2**63 − 1."""
+    """Price × quantity stays within 2**63 − 1."""
     venue.sell("alice", 10, 100)
     answer = venue.submit("alice", AmendOrder, order_id=1, price=2**53 - 1, quantity=1_025)
     assert_rejected(answer, Reason.NOTIONAL_TOO_LARGE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from exchange.messages.admin import Settings
+from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.orders import AmendOrder
 from exchange.messages.reasons import Reason
 from tests.core.scenes import scene
@@ -116,3 +118,19 @@ def test_the_fee_counts_when_an_amendment_must_be_afforded() -> None:
     # 90 × 110 = 9,900 and 99.
     assert venue.submit("alice", AmendOrder, order_id=1, price=110).accepted
     assert venue.balance("alice") == (1, 9_999)
+
+
+def test_the_largest_fees_break_neither_hash_nor_wire() -> None:
+    """With nearly all credits there can be in one order at 100 %, value × basis points passes 2**64."""
+    venue = Venue(supply=MAX_AMOUNT, settings=Settings(owner_endowment_cap=MAX_AMOUNT))
+    venue.register("whale", endowment=MAX_AMOUNT - 1_000)
+    venue.register("seller", endowment=0)
+    venue.market(taker_fee_bp=10_000, maker_fee_bp=10_000)
+    venue.issue("seller", 2)
+    price = MAX_AMOUNT // 4 - 1_000
+    venue.sell("seller", 1, price)
+    # Two at this price and as much again in fees; one is bought, one rests.
+    assert venue.buy("whale", 2, price).brief == "partially_filled 1+1"
+    assert price * 10_000 > 2**64
+    assert len(venue.engine.state_hash()) == 64
+    assert venue.orders("whale")[0].fee == price

@@ -214,7 +214,10 @@ def test_an_auction_sets_off_stops_when_the_market_opens() -> None:
 
 @pytest.mark.parametrize(
     ("state", "place", "cancel"),
-    [("halted", Reason.MARKET_HALTED, Reason.MARKET_HALTED), ("cancel_only", Reason.MARKET_CANCEL_ONLY, None)],
+    [
+        ("halted", Reason.MARKET_HALTED, Reason.MARKET_HALTED),
+        ("cancel_only", Reason.MARKET_CANCEL_ONLY, None),
+    ],
 )
 def test_a_market_halt(venue: Venue, state: str, place: Reason, cancel: Reason | None) -> None:
     """Halted: nothing moves. Cancel-only: orders may go, none may come or change. Other markets go on."""
@@ -303,3 +306,13 @@ def test_a_dead_mans_switch_starts_anew_after_a_halt_of_the_venue(venue: Venue) 
     assert len(venue.orders("alice")) == 1
     venue.advance(1)
     assert venue.orders("alice") == []
+
+
+def test_opening_a_market_in_a_halted_venue_trades_nothing() -> None:
+    """The halt of the venue is the stronger one: what is crossed trades once the venue is open."""
+    venue = scene(auction_seconds=10)
+    venue.buy("alice", 1, 100)
+    venue.sell("bob", 1, 100)
+    venue.must(OPERATOR, HaltVenue, state="halted")
+    venue.submit(OPERATOR, HaltMarket, market="cpu", state="open")
+    assert venue.view().trades == 0

@@ -52,7 +52,9 @@ def test_the_last_slice_is_what_is_left(venue: Venue) -> None:
 def test_an_iceberg_takes_with_all_of_it_and_shows_the_rest_in_slices(venue: Venue) -> None:
     """As a taker it trades like any limit order."""
     venue.buy("bob", 4, 100)
-    assert venue.sell("alice", 10, 100, order_type="iceberg", display_quantity=5).brief == "partially_filled 4+6"
+    assert (
+        venue.sell("alice", 10, 100, order_type="iceberg", display_quantity=5).brief == "partially_filled 4+6"
+    )
     assert venue.book() == ([], [(100, 5)])
 
 

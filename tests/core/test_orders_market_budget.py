@@ -121,8 +121,14 @@ def test_a_budget_buys_whole_lots_only() -> None:
         ({"order_type": "budget", "price": 10}, Reason.MISSING_FIELD),
         ({"order_type": "budget", "price": 10, "budget": 9, "quantity": 1}, Reason.FIELD_NOT_ALLOWED),
         ({"order_type": "budget", "price": 10, "budget": 9, "side": "sell"}, Reason.FIELD_NOT_ALLOWED),
-        ({"order_type": "budget", "price": 10, "budget": 9, "time_in_force": "fok"}, Reason.FIELD_NOT_ALLOWED),
-        ({"order_type": "market", "quantity": 1, "price": 10, "time_in_force": "gtd"}, Reason.FIELD_NOT_ALLOWED),
+        (
+            {"order_type": "budget", "price": 10, "budget": 9, "time_in_force": "fok"},
+            Reason.FIELD_NOT_ALLOWED,
+        ),
+        (
+            {"order_type": "market", "quantity": 1, "price": 10, "time_in_force": "gtd"},
+            Reason.FIELD_NOT_ALLOWED,
+        ),
         ({"order_type": "market", "quantity": 1, "price": 10, "post_only": True}, Reason.FIELD_NOT_ALLOWED),
         ({"order_type": "budget", "price": 10, "budget": 10_001}, Reason.INSUFFICIENT_CREDITS),
     ],

@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     from exchange.messages.base import Event
     from exchange.messages.reasons import Reason
 
-__all__ = ["OPERATOR", "SECOND_US", "START_US", "Answer", "Venue", "assert_rejected", "brief", "encode_command"]
+__all__ = [
+    "OPERATOR",
+    "SECOND_US",
+    "START_US",
+    "Answer",
+    "Venue",
+    "assert_rejected",
+    "brief",
+    "encode_command",
+]
 
 OPERATOR: Final = "operator"
 START_US: Final = 1_795_000_000_000_000
@@ -124,6 +133,7 @@ class Venue:
     ) -> None:
         self.engine = Engine(mechanisms)
         self.epoch = 0
+        self.batches: list[Batch] = []
         self.digests: list[bytes] = []
         self.hashed_last = False
         self._check_every = check_every
@@ -188,7 +198,9 @@ class Venue:
     def place(self, agent: str, side: str, quantity: int | None, price: int | None, **terms: Any) -> Answer:
         """Place an order in market ``cpu`` unless told another."""
         return self.submit(
-            agent, PlaceOrder, **{"market": "cpu", "side": side, "quantity": quantity, "price": price, **terms}
+            agent,
+            PlaceOrder,
+            **{"market": "cpu", "side": side, "quantity": quantity, "price": price, **terms},
         )
 
     def buy(self, agent: str, quantity: int | None = None, price: int | None = None, **terms: Any) -> Answer:
@@ -268,12 +280,14 @@ class Venue:
     def _apply(self, batch: Batch) -> Outputs:
         proves = self._proves
         outputs = self.engine.apply(batch)
+        self.batches.append(batch)
         self.digests.append(outputs.digest())
         for events in outputs.events:
             known = self._events.setdefault(events.agent, [])
             decoded = _decode_events(events.events)
             assert events.first == len(known) + 1, "events are dense"
-            assert [event.seq for event in decoded] == [events.first + i for i in range(events.count)]
+            assert len(decoded) == events.total
+            assert [event.seq for event in decoded] == list(range(events.first, events.first + len(decoded)))
             known.extend(decoded)
         assert self.engine.conservation_difference() == 0, "money is conserved"
         if proves:
@@ -295,7 +309,8 @@ def brief(event: Event) -> str:  # noqa: PLR0911 - a table
             return f"#{event.order_id} placed"
         case OrderFilled():
             fee = f" fee {event.fee}" if event.fee else ""
-            return f"#{event.order_id} {event.liquidity} {event.quantity}@{event.price} left {event.remaining}{fee}"
+            fill = f"{event.liquidity} {event.quantity}@{event.price}"
+            return f"#{event.order_id} {fill} left {event.remaining}{fee}"
         case OrderCanceled():
             return f"#{event.order_id} canceled {event.remaining} {event.reason}"
         case OrderExpired():

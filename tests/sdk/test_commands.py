@@ -64,7 +64,8 @@ def test_a_place_is_repeated_with_the_same_bytes_and_executed_once(faults: list[
 @given(
     st.lists(
         st.lists(
-            st.sampled_from(["ok", "lose_request", "lose_reply", "nobody", "away", "late", "not_leading"]), max_size=4
+            st.sampled_from(["ok", "lose_request", "lose_reply", "nobody", "away", "late", "not_leading"]),
+            max_size=4,
         ),
         max_size=12,
     )
@@ -359,7 +360,9 @@ def test_a_batch_has_one_result_per_command_in_order() -> None:
         venue = ScriptedVenue()
         venue.rejections["gpu"] = "insufficient_credits"
         async with connected(venue) as agent:
-            new = [NewOrder(market=market, side="buy", quantity=1, price=2) for market in ("cpu", "gpu", "cpu")]
+            new = [
+                NewOrder(market=market, side="buy", quantity=1, price=2) for market in ("cpu", "gpu", "cpu")
+            ]
             first, second, third = await agent.place_many(new)
             assert isinstance(first, Order)
             assert isinstance(second, InsufficientCredits)

@@ -51,7 +51,9 @@ raws = [msgspec.Raw(str(n).encode()) for n in range(31)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), max_size=30), st.integers(1, 8))
-def test_a_cursor_delivers_a_dense_prefix_whatever_is_offered(offers: list[tuple[int, int]], limit: int) -> None:
+def test_a_cursor_delivers_a_dense_prefix_whatever_is_offered(
+    offers: list[tuple[int, int]], limit: int
+) -> None:
     """Duplicates, overlaps, holes and a full buffer never repeat, skip or disorder an event."""
     cursor = EventCursor(0, limit)
     taken: list[int] = []
@@ -75,7 +77,9 @@ def test_a_feed_survives_loss_repetition_and_disorder(fates: list[str], sizes: l
     async def main() -> None:
         venue = ScriptedVenue()
         async with connected(venue) as agent:
-            reader = asyncio.create_task(take(agent.events(), sum(sizes[i % len(sizes)] for i in range(len(fates)))))
+            reader = asyncio.create_task(
+                take(agent.events(), sum(sizes[i % len(sizes)] for i in range(len(fates))))
+            )
             await asyncio.sleep(0)
             late: list[bytes] = []
             number = 0
@@ -203,6 +207,45 @@ def test_a_feed_opened_after_a_restore_begins_with_the_account() -> None:
     run(main())
 
 
+def test_another_history_is_not_taken_for_the_continuation() -> None:
+    """After a restore, a message whose number would fit is not delivered as the next event."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            events = agent.events()
+            venue.tell(*[state_changed(n) for n in range(5)])
+            await take(events, 5)
+            venue.restore()
+            venue.tell(*[state_changed(100 + n) for n in range(5)], publish=False)
+            venue.tell(state_changed(105))
+            assert isinstance(await anext(events), Gap)
+
+    run(main())
+
+
+def test_an_event_that_overtakes_the_answer_is_no_other_history() -> None:
+    """An answer to ``venue.events`` that is older than a live message is just older."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        told = False
+
+        def answer(query: GetEvents) -> object:
+            nonlocal told
+            result = venue.answer("alice", query)
+            if not told:
+                told = True
+                venue.tell(state_changed(0))
+            return result
+
+        venue.answers[GetEvents] = answer
+        async with connected(venue) as agent:
+            assert seqs(await take(agent.events(), 1)) == [1]
+
+    run(main())
+
+
 def test_received_messages_that_were_dropped_here_are_fetched() -> None:
     """When the transport reports a drop, the feed asks at once."""
 
@@ -285,7 +328,11 @@ def test_amounts_of_events_are_whole_units() -> None:
             assert isinstance(placed, OrderPlaced)
             assert (str(placed.quantity), str(placed.price)) == ("1.500", "2.000000")
             assert isinstance(filled, OrderFilled)
-            assert (str(filled.quantity), str(filled.value), str(filled.fee)) == ("0.500", "1.000000", "0.001000")
+            assert (str(filled.quantity), str(filled.value), str(filled.fee)) == (
+                "0.500",
+                "1.000000",
+                "0.001000",
+            )
 
     run(main())
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.messages.orders import BboMessage, BookMessage, GetBook, Trade, TradesMessage
+from exchange.messages.orders import BboMessage, BookMessage, BookResult, GetBook, Trade, TradesMessage
 from tests.sdk.doubles import ScriptedVenue, connected, run
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def levels(book: Book) -> dict[int, int]:
 @given(
     st.lists(
         st.tuples(
-            st.integers(1, 6), st.integers(0, 3), st.sampled_from(["ok", "ok", "lost", "twice", "epoch", "wait"])
+            st.integers(1, 6),
+            st.integers(0, 3),
+            st.sampled_from(["ok", "ok", "lost", "twice", "epoch", "wait"]),
         ),
         min_size=1,
         max_size=40,
@@ -94,7 +96,7 @@ def test_a_followed_book_ends_as_the_venues(changes: list[tuple[int, int, str]])
 
             async def follow() -> None:
                 async for book in agent.books("cpu"):
-                    seen.append(book)  # noqa: PERF401 - read while it grows
+                    seen.append(book)
 
             follower = asyncio.create_task(follow())
             for price, quantity, fate in changes:
@@ -132,6 +134,54 @@ def test_a_broken_chain_asks_for_the_book_once() -> None:
             feeder.bid(40_000, 4)
             assert levels(await anext(books)) == {10_000: 1, 20_000: 2, 30_000: 3, 40_000: 4}
             assert sum(isinstance(query, GetBook) for query in venue.queries) == 2
+
+    run(main())
+
+
+def test_a_change_that_overtakes_the_answer_goes_on_top() -> None:
+    """A delta that comes while the book is being fetched needs no second query."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        feeder = Feeder(venue)
+        feeder.bid(10_000, 1)
+        async with connected(venue) as agent:
+            books = agent.books("cpu")
+            await anext(books)
+
+            def answer(query: GetBook) -> object:
+                result = BookResult(market="cpu", bids=list(venue.bids), asks=[], index=venue.index)
+                if len(feeder.levels) == 3:
+                    feeder.bid(40_000, 4)
+                return result if query.depth else None
+
+            venue.answers[GetBook] = answer
+            feeder.bid(20_000, 2, publish=False)
+            feeder.bid(30_000, 3)
+            while len((book := await anext(books)).bids) < 4:
+                pass
+            assert levels(book) == feeder.levels
+            feeder.bid(50_000, 5)
+            assert levels(await anext(books)) == feeder.levels
+            assert sum(isinstance(query, GetBook) for query in venue.queries) == 2
+
+    run(main())
+
+
+def test_an_old_change_that_comes_again_changes_nothing() -> None:
+    """A message from before what is known, or from a replaced leader, is left out."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        feeder = Feeder(venue)
+        feeder.bid(10_000, 1)
+        async with connected(venue) as agent:
+            books = agent.books("cpu")
+            await anext(books)
+            old = feeder.bid(20_000, 1)
+            feeder.bid(20_000, 2)
+            venue.publish("cpu.book", old)
+            assert levels(await anext(books)) == {10_000: 1, 20_000: 2}
 
     run(main())
 
@@ -187,7 +237,7 @@ def test_trades_that_cannot_be_fetched_any_more_are_a_told_gap() -> None:
 
 
 def test_the_best_prices_are_present_then_latest() -> None:
-    """The first item is how things stand, the next the latest message; a silent loss is found by heartbeats."""
+    """First comes how things stand, then the latest message; heartbeats find a silent loss."""
 
     async def main() -> None:
         venue = ScriptedVenue()

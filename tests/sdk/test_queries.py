@@ -1,4 +1,4 @@
-"""What is asked is answered in whole units, all pages of it; what an operator gives arrives in smallest units."""
+"""Answers are in whole units and all pages of them; what an operator gives arrives in smallest units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from exchange.messages.admin import (
     SpendLimitView,
 )
 from exchange.messages.base import Refusal
-from exchange.messages.orders import GetOrder, ListMarkets, ListOrders, MarketsResult, OrdersResult, OrderView, Trade
+from exchange.messages.orders import (
+    GetOrder,
+    ListMarkets,
+    ListOrders,
+    MarketsResult,
+    OrdersResult,
+    OrderView,
+    Trade,
+)
 from exchange.messages.reasons import RefusalReason
 from exchange.messages.venue import AccountResult, GetAccount
 from tests.sdk.doubles import ScriptedVenue, connected, market_view, run
@@ -52,7 +60,9 @@ def test_open_orders_are_all_pages_in_whole_units() -> None:
     async def main() -> None:
         venue = ScriptedVenue()
         pages = {0: ([order_view(1)], 1), 1: ([order_view(2, "sell")], None)}
-        venue.answers[ListOrders] = lambda query: OrdersResult(orders=pages[query.after][0], next=pages[query.after][1])
+        venue.answers[ListOrders] = lambda query: OrdersResult(
+            orders=pages[query.after][0], next=pages[query.after][1]
+        )
         async with connected(venue) as agent:
             first, second = await agent.open_orders()
             assert (first.quantity, first.remaining, first.price) == (Decimal("1.5"), Decimal(1), Decimal(2))
@@ -136,7 +146,11 @@ def test_what_everybody_can_see_is_in_whole_units() -> None:
         venue.trades = [Trade(1, "gpu", 2_000_000, 500, "sell", 7)]
         agents = {"": ("a", "a"), "a": ("b", None)}
         venue.answers[ListAgents] = lambda query: AgentsResult(
-            agents=[AgentView(agent=agents[query.after][0], owner="o", roles=["trader"], state="active", skills=[])],
+            agents=[
+                AgentView(
+                    agent=agents[query.after][0], owner="o", roles=["trader"], state="active", skills=[]
+                )
+            ],
             next=agents[query.after][1],
         )
         venue.answers[GetSpendLimits] = lambda _query: SpendLimitsResult(
@@ -155,7 +169,11 @@ def test_what_everybody_can_see_is_in_whole_units() -> None:
         async with connected(venue) as agent:
             book = await agent.book("gpu", depth=1)
             assert book.best_bid is not None
-            assert (book.best_bid.price, book.best_bid.quantity, len(book.bids)) == (Decimal(2), Decimal("1.5"), 1)
+            assert (book.best_bid.price, book.best_bid.quantity, len(book.bids)) == (
+                Decimal(2),
+                Decimal("1.5"),
+                1,
+            )
             assert book.best_ask is None
             assert [trade.quantity for trade in await agent.recent_trades("gpu")] == [Decimal("0.5")]
             assert [view.id for view in await agent.agents()] == ["a", "b"]

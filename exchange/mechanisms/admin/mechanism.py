@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from exchange.ledger import SpendMeter
 from exchange.mechanisms.admin.queries import Queries
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, EngineBroken, Mechanism
-from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered
+from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered, VenueReopened
 from exchange.messages.admin import (
     AgentRegistered,
     AgentStateChanged,
@@ -74,7 +74,7 @@ class Admin(Mechanism):
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
         """Find the directory of markets."""
-        self._markets = mechanisms.get("orders")  # type: ignore[assignment]
+        self._markets = mechanisms.get("orders")  # type: ignore[assignment]  # by its shape
 
     def commands(self) -> Mapping[type[Command], CommandRule]:
         """Return the rule of every command of the family."""
@@ -107,7 +107,7 @@ class Admin(Mechanism):
         self.context.settings = command.settings
         ledger.register_asset(CREDIT, CREDIT_DECIMALS, None)
         for name in ("treasury", "public_fund", "fees"):
-            ledger.open_account(name, name)  # type: ignore[arg-type]
+            ledger.open_account(name, name)
         ledger.issue(ledger.balance("treasury", CREDIT), command.supply)
         self._admit(command.operator, "operator", ("operator",), (), 0)
         return self.context.accept(command)
@@ -124,7 +124,7 @@ class Admin(Mechanism):
         if command.agent in RESERVED_AGENT_IDS:
             return context.reject(command, Reason.AGENT_EXISTS, f"{command.agent} is the venue's own name")
         if len(context.agents) >= settings.max_agents:
-            return context.reject(command, Reason.NO_CHANGE, f"the venue admits {settings.max_agents} agents")
+            return context.reject(command, Reason.TOO_MANY_AGENTS, f"the venue admits {settings.max_agents}")
         if endowed > settings.owner_endowment_cap:
             return context.reject(
                 command,
@@ -191,6 +191,7 @@ class Admin(Mechanism):
             target is None
             or target.owner != agent.owner
             or target is agent
+            or agent.state != "active"
             or not (target.state == "halted" and target.halted_by_owner)
         ):
             return self.context.reject(command, Reason.NOT_PERMITTED, "only an operator may resume it")
@@ -243,6 +244,8 @@ class Admin(Mechanism):
         if command.state == self.context.venue_state:
             return self.context.reject(command, Reason.NO_CHANGE, f"the venue is {command.state}")
         self.context.venue_state = command.state
+        if command.state == "open":
+            self.context.announce(VenueReopened())
         return self.context.accept(command)
 
     def halt_market(self, agent: AgentRecord, command: HaltMarket) -> Outcome:
@@ -259,7 +262,7 @@ class Admin(Mechanism):
         """Limit the spending of an agent or an owner.
 
         An operator may set any. An owner's agents may limit each other but not themselves, and may
-        set a first limit for the owner; only an operator changes that.
+        set a first limit for the owner. What an operator set, only an operator changes.
         """
         context = self.context
         ledger = context.ledger
@@ -274,6 +277,7 @@ class Admin(Mechanism):
             key, balances = ("owner", owner), self._fleet_credits(owner)
             meter = ledger.meters.get(key) or SpendMeter("owner", owner)
         held = sum(balance.held for balance in balances)
+        meter.by_operator = _is_operator(agent)
         meter.configure(command.total, command.per_period, command.period_seconds * _SECOND_US, held)
         ledger.attach_meter(meter, balances)
         ledger.metered[meter] = None
@@ -286,9 +290,11 @@ class Admin(Mechanism):
             target = self.context.agents.get(command.agent)
             if target is None:
                 return Reason.UNKNOWN_AGENT, f"{command.agent} is not registered"
-            if _is_operator(agent) or (target.owner == agent.owner and target is not agent):
+            meter = self.context.ledger.meters.get(("agent", command.agent))
+            by_mate = target.owner == agent.owner and target is not agent and agent.state == "active"
+            if _is_operator(agent) or (by_mate and not (meter is not None and meter.by_operator)):
                 return None
-            return Reason.NOT_PERMITTED, "only an operator or another agent of the owner may set it"
+            return Reason.NOT_PERMITTED, "only an operator, or at first another agent of the owner, may set it"
         if command.owner not in self.fleets:
             return Reason.UNKNOWN_AGENT, f"no agent of owner {command.owner} is registered"
         is_first = ("owner", command.owner) not in self.context.ledger.meters
@@ -392,4 +398,5 @@ class Admin(Mechanism):
 
 
 def _is_operator(agent: AgentRecord) -> bool:
-    return "operator" in agent.roles
+    """Return whether an agent may do what operators may: a suspended one may not."""
+    return "operator" in agent.roles and agent.state == "active"

@@ -45,16 +45,19 @@ class Matcher:
         context = self._context
         market.roll_reference(context.time_us)
         band = market.band(context.time_us)
-        makers = market.asks if taker.is_buy else market.bids
+        is_buy = taker.is_buy
+        makers = market.asks if is_buy else market.bids
         owner = taker.trader.owner
         may_self_trade = taker.self_trade == "none"
         effects_left = context.settings.max_fills_per_command
         spent_before = taker.filled_value + taker.fee
         while taker.remaining:
             maker = makers.best()
-            if maker is None or not crosses(taker, limit, maker.price):
+            if maker is None:
                 return None
             price = maker.price
+            if price > limit if is_buy else price < limit:
+                return None
             if band is not None and not band[0] <= price <= band[1]:
                 return "price_band"
             if effects_left == 0:
@@ -82,7 +85,7 @@ class Matcher:
         taker.remaining -= quantity
         taker.filled += quantity
         taker.filled_value += value
-        taker_fee = self._charge(market, taker, value * market.taker_bp)
+        taker_fee = 0 if market.fee_free else self._charge(market, taker, value * market.taker_bp)
         market.last_price = price
         market.volume += quantity
         market.trades = trade_id = market.trades + 1
@@ -104,7 +107,7 @@ class Matcher:
         """Book one fill of a resting order, whose remaining quantity is already reduced; return the fee."""
         order.filled += quantity
         order.filled_value += value
-        fee = self._charge(market, order, value * fee_bp)
+        fee = 0 if market.fee_free else self._charge(market, order, value * fee_bp)
         trader = order.trader
         if order.is_buy:
             hold = market.needed_hold(order) if order.remaining else 0

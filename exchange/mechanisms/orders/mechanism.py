@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from exchange.ledger import Leg
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
-from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered
+from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered, VenueReopened
 from exchange.mechanisms.orders.book import Book, FastBook
 from exchange.mechanisms.orders.guards import (
     Ticket,
@@ -66,12 +66,14 @@ class Orders(Mechanism):
         self.markets: dict[str, Market] = {}
         self.traders: dict[str, Trader] = {}
         self._fleets: dict[str, list[Trader]] = {}
+        self._last_order_id = 0
         self._matcher: Matcher | None = None
         self._phases = Phases(self)
         self._queries = Queries(self)
         context.react(AgentAdmitted, self._admit)
         context.react(AgentEnded, self._wind_up)
         context.react(MarketStateOrdered, self._phases.order_state)
+        context.react(VenueReopened, self._rearm_switches)
 
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
@@ -102,6 +104,10 @@ class Orders(Mechanism):
     def on_epoch(self, outage_us: int) -> None:
         """Start every dead man's switch anew: agents could not renew it while nobody led."""
         del outage_us
+        self._rearm_switches()
+
+    def _rearm_switches(self, fact: VenueReopened | None = None) -> None:
+        del fact
         for trader in self.traders.values():
             if trader.switch_id:
                 self._arm(trader, trader.switch_seconds)
@@ -194,14 +200,24 @@ class Orders(Mechanism):
             hold = quantity
         best = (market.asks if is_buy else market.bids).best_price()
         crosses = best is not None and (price >= best if is_buy else price <= best)
-        problem = self._check_placing(market, trader, command, needs_trade=not rests, crosses=crosses)
-        if problem is None and (hold > balance.available or balance.meters is not None):
-            problem = self._check_funds(balance, hold, is_buy=is_buy)
-        if problem is not None:
-            return context.reject(command, problem.reason, problem.detail)
+        client_order_id = command.client_order_id
+        # Most orders pass the rarer guards by these few comparisons.
+        if (
+            market.phase != "open"
+            or command.post_only
+            or client_order_id is not None
+            or len(trader.orders) >= context.settings.max_open_orders
+            or hold > balance.available
+            or balance.meters is not None
+        ):
+            problem = self._check_placing(
+                market, trader, command, needs_trade=not rests, crosses=crosses
+            ) or self._check_funds(balance, hold, is_buy=is_buy)
+            if problem is not None:
+                return context.reject(command, problem.reason, problem.detail)
         order = Order(
             0, trader, market, is_buy, quantity, price, quantity, quantity, command.order_type,
-            command.time_in_force, command.self_trade_prevention, command.client_order_id,
+            command.time_in_force, command.self_trade_prevention, client_order_id,
         )  # fmt: skip
         if ticket is not None:
             order.display = command.display_quantity or 0
@@ -212,7 +228,7 @@ class Orders(Mechanism):
                 return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
         elif command.post_only:
             order.post_only = True
-        order_id = order.order_id = context.next_id("order")
+        self._last_order_id = order_id = order.order_id = self._last_order_id + 1
         self._tell_placed(order, command)
         status: OrderStatus
         if command.trigger_price is not None:
@@ -221,10 +237,13 @@ class Orders(Mechanism):
             self._remember(order)
             status = "new"
         elif rests and not crosses:
-            self._hold_more(order, hold)
-            self._rest(order)
-            self._remember(order)
+            order.hold = hold
+            context.ledger.hold(balance, hold)
+            if order.display:
+                order.shown = order.display
+            (market.bids if is_buy else market.asks).add(order)
             context.touched[market] = None
+            self._remember(order)
             status = "new"
         else:
             status = self._execute(market, order, rests=rests, budget=command.budget)
@@ -296,12 +315,11 @@ class Orders(Mechanism):
 
     def _rest(self, order: Order) -> None:
         """Put what remains of an order into its book."""
-        if order.display:
-            order.shown = min(order.display, order.remaining)
-        else:
-            order.shown = order.remaining
+        remaining = order.remaining
+        order.shown = min(order.display, remaining) if order.display else remaining
         market = order.market
         (market.bids if order.is_buy else market.asks).add(order)
+        self.context.touched[market] = None
 
     def _remember(self, order: Order) -> None:
         """Put a live order into every index but the book's."""
@@ -349,7 +367,6 @@ class Orders(Mechanism):
         self._settle_taker(
             order, order.filled - filled, order.filled_value - value, order.fee - fee, legs, stays=stays
         )
-        context.touched[market] = None
         status: OrderStatus
         if stays:
             self._rest(order)
@@ -357,6 +374,7 @@ class Orders(Mechanism):
                 self._remember(order)
             status = order.live_status()
         else:
+            context.touched[market] = None
             if known:
                 self.forget(order)
             status = self._end(order, stopped, budget)
@@ -595,14 +613,17 @@ class Orders(Mechanism):
     def _remove(self, order: Order) -> None:
         market = order.market
         if order.level is not None:
-            market.side_of(order).remove(order)
+            (market.bids if order.is_buy else market.asks).remove(order)
         elif order in market.triggered:
             market.triggered.remove(order)
         else:
             market.stops.remove(order)
-        self._hold_more(order, -order.hold)
+        trader = order.trader
+        context = self.context
+        context.ledger.hold(trader.credit if order.is_buy else trader.base[market.market_id], -order.hold)
+        order.hold = 0
         self.forget(order)
-        self.context.touched[market] = None
+        context.touched[market] = None
 
     def mass_cancel(self, agent: AgentRecord, command: MassCancel) -> Outcome:
         """Cancel all matching orders of the agent or of its owner, up to the cap of one command."""
@@ -661,6 +682,10 @@ class Orders(Mechanism):
     def _switch_lapsed(self, agent_id: str) -> None:
         trader = self.traders[agent_id]
         trader.switch_id = 0
+        if self.context.venue_state == "halted":
+            # It could not be renewed: its period starts anew.
+            self._arm(trader, trader.switch_seconds)
+            return
         _, left = self._cancel_all((trader,), "dead_man")
         if left:
             trader.switch_id = self.context.deadlines.schedule(
@@ -697,6 +722,7 @@ class Orders(Mechanism):
     def dump(self) -> object:
         """Return the state as plain data that does not depend on the book's implementation."""
         return [
+            self._last_order_id,
             [market.dump() for market in self.markets.values()],
             [
                 [trader.agent.agent_id, trader.switch_seconds, trader.switch_id, list(trader.orders)]

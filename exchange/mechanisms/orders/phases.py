@@ -45,6 +45,9 @@ class Phases:
         market = self._orders.markets[fact.market]
         if fact.state != "open":
             self._enter(market, fact.state)
+        elif self._orders.context.venue_state != "open":
+            # Nothing may trade yet: what crosses does so when the venue is open again.
+            self.call_auction(market, max(fact.auction_seconds, 1))
         elif fact.auction_seconds:
             self.call_auction(market, fact.auction_seconds)
         else:

@@ -51,6 +51,8 @@ class Queries:
         """Describe the markets, in order of creation."""
         del agent
         markets = self._orders.markets
+        if query.market is not None:
+            return MarketsResult(markets=[view_market(self._market(query.market))])
         names = list(markets)
         start = 0
         if query.after is not None:
@@ -76,7 +78,7 @@ class Queries:
         del agent
         market = self._market(query.market)
         return BookResult(
-            market=query.market, bids=market.bids.depth(query.depth), asks=market.asks.depth(query.depth)
+            market=query.market, phase=market.phase, bids=market.bids.depth(query.depth), asks=market.asks.depth(query.depth)
         )
 
     def list_orders(self, agent: AgentRecord, query: ListOrders) -> OrdersResult:

@@ -1,0 +1,145 @@
+"""Make a realistic flow of orders: 55 % passive limits, 15 % aggressive, 30 % cancels, 100 agents.
+
+The flow is found by running it once on a scratch engine, so that every cancel names an order that
+lives; what is measured then runs the same batches on a fresh one.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+import msgspec
+
+from exchange.engine import Batch, Engine, Submission, genesis_batch
+from exchange.messages.admin import IssueAsset, RegisterAgent, RegisterAsset, Settings
+from exchange.messages.base import MAX_AMOUNT, Command
+from exchange.messages.orders import CancelOrder, CreateMarket, OrderOutcome, PlaceOrder
+
+__all__ = ["Flow", "open_venue"]
+
+START_US: Final = 1_700_000_000_000_000
+_BATCH_US: Final = 1_000
+_MID: Final = 1_000_000
+_SPREAD: Final = 400
+
+_canonical = msgspec.msgpack.Encoder().encode
+_outcome = msgspec.json.Decoder(OrderOutcome).decode
+
+
+def submission(agent: str, command: Command) -> Submission:
+    """Return a command as the gateway hands it to the engine."""
+    return Submission(agent, command, _canonical(command))
+
+
+def open_venue(agents: int, markets: int) -> list[Batch]:
+    """Return the batches that create a venue with rich agents and fee-free markets without a band."""
+    settings = Settings(
+        owner_endowment_cap=MAX_AMOUNT, max_open_orders=MAX_AMOUNT, max_agents=1_000_000, max_markets=1_000_000
+    )
+    genesis = genesis_batch("operator", START_US, MAX_AMOUNT, settings)
+    commands: list[Command] = []
+
+    def identify() -> dict[str, int | str]:
+        n = len(commands) + 1
+        return {"id": f"setup{n // 1000:06d}.{n % 1000 + 1}", "valid_until_us": START_US + 30_000_000}
+
+    endowment = MAX_AMOUNT // agents // 2
+    for number in range(agents):
+        commands.append(
+            RegisterAgent(agent=f"agent{number}", owner=f"owner{number}", endowment=endowment, **identify())  # type: ignore[arg-type]
+        )
+    for number in range(markets):
+        commands.append(RegisterAsset(asset=f"asset{number}", **identify()))  # type: ignore[arg-type]
+        commands.append(
+            CreateMarket(market=f"market{number}", base=f"asset{number}", tick=1, price_band_bp=0, **identify())  # type: ignore[arg-type]
+        )
+    # Everybody has something to sell in the first market; in the others only the sellers of the flow.
+    for number in range(agents):
+        commands.append(
+            IssueAsset(asset=f"asset{number % markets}", agent=f"agent{number}", quantity=10**12 // agents, **identify())  # type: ignore[arg-type]
+        )
+    batches = [genesis]
+    for at in range(0, len(commands), 1_000):
+        index = len(batches) + 1
+        submissions = [submission("operator", command) for command in commands[at : at + 1_000]]
+        batches.append(Batch(0, index, START_US + index * _BATCH_US, submissions))
+    return batches
+
+
+class Flow:
+    """Grow a flow on a scratch engine; ``batches`` is all it took, setup included."""
+
+    def __init__(self, *, agents: int = 100, markets: int = 1, seed: int = 1) -> None:
+        self.batches = open_venue(agents, markets)
+        self.engine = Engine()
+        for batch in self.batches:
+            rejected = self.engine.apply(batch).rejections
+            if rejected:
+                message = f"the setup was rejected: {rejected}"
+                raise RuntimeError(message)
+        self._rng = random.Random(seed)
+        self._agents = agents
+        self._markets = markets
+        self._counts = [0] * agents
+        self._live: list[tuple[int, int]] = []
+        self.rejections = 0
+        self.trades = 0
+
+    def _identify(self, agent: int) -> dict[str, int | str]:
+        self._counts[agent] += 1
+        return {
+            "id": f"sessionX{agent}.{self._counts[agent]}",
+            "valid_until_us": self.engine.time_us + 10_000_000,
+        }
+
+    def _place(self, agent: int, *, passive: bool, levels: int) -> PlaceOrder:
+        rng = self._rng
+        is_buy = rng.random() < 0.5
+        distance = rng.randrange(1, levels) + _SPREAD // 2 if passive else -rng.randrange(_SPREAD // 2, _SPREAD)
+        return PlaceOrder(
+            market=f"market{agent % self._markets}" if self._markets > 1 else "market0",
+            side="buy" if is_buy else "sell",
+            quantity=rng.randrange(1, 10),
+            price=_MID - distance if is_buy else _MID + distance,
+            **self._identify(agent),  # type: ignore[arg-type]
+        )
+
+    def rest(self, orders: int, *, levels: int = 5_000, batch: int = 500) -> None:
+        """Fill the books with passive orders."""
+        self._run(orders, batch, (1.0, 0.0), levels)
+
+    def mixed(self, commands: int, *, levels: int = 200, batch: int = 500) -> None:
+        """Add the mixed flow; it leaves the number of resting orders about where it is."""
+        self._run(commands, batch, (0.55, 0.15), levels)
+
+    def _run(self, commands: int, size: int, shares: tuple[float, float], levels: int) -> None:
+        for _ in range(0, commands, size):
+            submissions: list[Submission] = []
+            placed: list[int | None] = []
+            for _ in range(size):
+                agent, command = self._next(shares, levels)
+                submissions.append(submission(f"agent{agent}", command))
+                placed.append(agent if isinstance(command, PlaceOrder) else None)
+            batch = Batch(0, self.engine.index + 1, self.engine.time_us + _BATCH_US, submissions)
+            outputs = self.engine.apply(batch)
+            self.batches.append(batch)
+            self.rejections += sum(outputs.rejections.values())
+            self.trades += len(outputs.trades)
+            for agent_or_none, encoded in zip(placed, outputs.outcomes, strict=True):
+                if agent_or_none is None:
+                    continue
+                order = _outcome(encoded).order
+                if order is not None and order.remaining:
+                    self._live.append((agent_or_none, order.order_id))
+
+    def _next(self, shares: tuple[float, float], levels: int) -> tuple[int, Command]:
+        passive, aggressive = shares
+        draw = self._rng.random()
+        if draw >= passive + aggressive and self._live:
+            at = self._rng.randrange(len(self._live))
+            self._live[at], self._live[-1] = self._live[-1], self._live[at]
+            agent, order_id = self._live.pop()
+            return agent, CancelOrder(order_id=order_id, **self._identify(agent))  # type: ignore[arg-type]
+        agent = self._rng.randrange(self._agents)
+        return agent, self._place(agent, passive=draw < passive, levels=levels)

@@ -1,0 +1,141 @@
+"""Assemble the commands, and turn what goes wrong into messages and exit codes.
+
+Exit codes: 0 done, 1 it did not work, 2 the command line was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from exchange.cli._output import CliError, complain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["app", "main"]
+
+_FAILED: Final = 1
+_USAGE: Final = 2
+_INTERRUPTED: Final = 130
+
+
+def _version() -> str:
+    try:
+        return version("agent-exchange")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "0"
+
+
+def _group(name: str, text: str, commands: dict[str, str]) -> App:
+    group = App(name=name, help=text, version_flags=())
+    for command, target in commands.items():
+        group.command(target, name=command)
+    return group
+
+
+def _assemble() -> App:
+    root = App(
+        name="exchange",
+        help="Run and use a venue: markets for autonomous agents on one conserved ledger.",
+        help_epilogue=(
+            "A venue lives in a data directory: `exchange init`, `exchange serve`, then `exchange agent add` "
+            "and `exchange market add`. `exchange demo` shows it all at once."
+        ),
+        help_format="markdown",
+        version=_version,
+    )
+    # Named by their import path, so that each loads only when it is used.
+    root.command("exchange.cli._init:init", name="init")
+    root.command("exchange.cli._serve:serve", name="serve")
+    root.command("exchange.cli._status:status", name="status")
+    root.command("exchange.cli._watch:watch", name="watch")
+    root.command("exchange.cli._verify:verify", name="verify")
+    root.command("exchange.cli._demo:demo", name="demo")
+    agents, assets, markets = "exchange.cli._agents", "exchange.cli._assets", "exchange.cli._markets"
+    root.command(
+        _group(
+            "agent",
+            "Admit agents and say what they may do.",
+            {name: f"{agents}:{name}_" for name in ("add", "list", "suspend", "resume")},
+        )
+    )
+    root.command(
+        _group(
+            "asset",
+            "Register what is traded, and issue units of it.",
+            {name: f"{assets}:{name}_" for name in ("add", "issue", "list")},
+        )
+    )
+    root.command(
+        _group(
+            "market",
+            "Open, list, halt and resume markets.",
+            {name: f"{markets}:{name}_" for name in ("add", "list", "halt", "resume")},
+        )
+    )
+    return root
+
+
+app: Final = _assemble()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    try:
+        result = app(
+            sys.argv[1:] if arguments is None else list(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        complain(f"{error}\nSee `{_help_for(error)}`.")
+        return _USAGE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except Exception as error:
+        message = _explain(error)
+        if message is None:
+            raise
+        complain(message)
+        return _FAILED
+    return result if isinstance(result, int) else 0
+
+
+def _help_for(error: CycloptsError) -> str:
+    chain = " ".join(error.command_chain or ())
+    return f"exchange {chain} --help" if chain else "exchange --help"
+
+
+def _explain(error: Exception) -> str | None:
+    """Return what to tell a user about an error, or None for a bug of ours, which shows itself."""
+    if isinstance(error, CliError):
+        return str(error)
+    # Imported only now: most commands end well, and some need none of these.
+    from agent_sdk.errors import ExchangeError
+    from exchange.adapters.bus import BusError
+    from exchange.adapters.credentials import CredentialError
+    from exchange.adapters.embedded_server import EmbeddedServerError
+    from exchange.adapters.journal import JournalMissing, Replaced
+    from exchange.config import ConfigError
+    from exchange.daemon import DaemonError
+
+    expected = (
+        ExchangeError, BusError, CredentialError, EmbeddedServerError, JournalMissing, Replaced, ConfigError,
+        DaemonError,
+    )  # fmt: skip
+    if isinstance(error, expected):
+        return str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
