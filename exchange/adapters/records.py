@@ -53,7 +53,7 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
             body = bytes(raw)
             try:
                 submissions.append(Submission(agent, _command.decode(body), body))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 message = f"record {self.index}: a command of {agent} cannot be read: {error}"
                 raise JournalCorrupt(message) from error
         return Batch(self.epoch, self.index, self.time_us, submissions)
@@ -91,7 +91,7 @@ def decode_record(body: bytes) -> JournalRecord:
     """
     try:
         record = _record.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         message = f"not a journal record: {error}"
         raise JournalCorrupt(message) from error
     if record.format != FORMAT:

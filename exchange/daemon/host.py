@@ -173,7 +173,13 @@ class Host:
                 f"of epoch {self.engine.epoch}"
             )
             raise JournalCorrupt(message)
-        outputs = self.engine.apply(record.batch())
+        batch = record.batch()
+        try:
+            outputs = self.engine.apply(batch)
+        except Exception as error:
+            # It was applied when it was written, so whatever it is, these are not the same bytes.
+            message = f"record {record.index} cannot be applied: {error!r}"
+            raise JournalCorrupt(message) from error
         if outputs.digest() != record.outputs_hash:
             message = f"record {record.index} brings forth other outputs than when it was written"
             raise JournalCorrupt(message)

@@ -270,3 +270,12 @@ def test_agents_are_listed_in_pages(venue: Venue) -> None:
     assert [agent.agent for agent in rest.agents] == ["dave", "operator"]  # type: ignore[attr-defined]
     own = venue.engine.query("bob", ListAgents())
     assert [agent.agent for agent in own.agents] == ["bob"]  # type: ignore[attr-defined]
+
+
+def test_the_venue_admits_only_so_many_agents() -> None:
+    """Beyond the cap a registration is rejected and changes nothing."""
+    venue = Venue(settings=Settings(max_agents=2))
+    venue.register("alice")
+    assert_rejected(
+        venue.submit(OPERATOR, RegisterAgent, agent="bob", owner="bob"), Reason.TOO_MANY_AGENTS
+    )

@@ -123,7 +123,7 @@ def test_a_guard_that_fails_after_the_period_rolled_changes_nothing(venue: Venue
         ({"client_order_id": "x", "price": 101}, False, Reason.INVALID_PRICE),
         ({"client_order_id": "x", "quantity": 500_000}, False, Reason.DUPLICATE_CLIENT_ORDER_ID),
         ({"price": 101, "quantity": 15}, False, Reason.INVALID_PRICE),
-        ({"quantity": 15, "time_in_force": "gtd", "expires_at_us": 1}, False, Reason.INVALID_QUANTITY),
+        ({"quantity": 15, "time_in_force": "gtd", "expires_at_us": 1}, False, Reason.INVALID_EXPIRY),
         ({"quantity": 500_000, "time_in_force": "fok"}, False, Reason.INSUFFICIENT_CREDITS),
         ({"trigger_price": 102, "market": "nowhere"}, False, Reason.UNKNOWN_MARKET),
         ({"price": None, "client_order_id": "x"}, False, Reason.MISSING_FIELD),

@@ -1,0 +1,120 @@
+"""Send prepared messages with so many in flight and time every reply: one load process.
+
+Reads one JSON line of settings from standard input, says ``ready``, waits for a line, then runs and
+prints one JSON line with the start and end (monotonic, seconds) and the sorted latencies in ms.
+The same code loads the exchange and the raw echo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from typing import Any
+
+import nats
+from nats.aio.msg import Msg
+
+_MID = 1_000_000
+
+
+def prepare(agent: str, messages: int, per_message: int, seed: int) -> list[bytes]:
+    """Encode the messages: 55 % passive limits, 15 % aggressive, 30 % cancels by the client's id."""
+    rng = random.Random(seed)
+    valid_until_us = time.time_ns() // 1_000 + 55_000_000
+    session = f"{agent}{rng.randrange(10**9):09d}"
+    live: list[str] = []
+    encoded: list[bytes] = []
+    for number in range(messages):
+        commands = [
+            _command(rng, live, f"{session}.{number * per_message + k + 1}", valid_until_us) for k in range(per_message)
+        ]
+        encoded.append(json.dumps(commands if per_message > 1 else commands[0], separators=(",", ":")).encode())
+    return encoded
+
+
+def _command(rng: random.Random, live: list[str], command_id: str, valid_until_us: int) -> dict[str, Any]:
+    draw = rng.random()
+    if draw > 0.7 and live:
+        at = rng.randrange(len(live))
+        live[at], live[-1] = live[-1], live[at]
+        return {
+            "type": "orders.cancel", "id": command_id, "valid_until_us": valid_until_us,
+            "client_order_id": live.pop(),
+        }  # fmt: skip
+    is_buy = rng.random() < 0.5
+    distance = rng.randrange(200, 400) if draw < 0.55 else -rng.randrange(200, 400)
+    client_order_id = f"c{command_id.rpartition('.')[2]}"
+    if draw < 0.55:
+        live.append(client_order_id)
+    return {
+        "type": "orders.place", "id": command_id, "valid_until_us": valid_until_us, "market": "cpu",
+        "side": "buy" if is_buy else "sell", "quantity": rng.randrange(1, 10),
+        "price": _MID - distance if is_buy else _MID + distance, "client_order_id": client_order_id,
+    }  # fmt: skip
+
+
+async def run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Connect, wait for the signal, send, and return what was measured."""
+    agent: str = settings["agent"]
+    client = await nats.connect(
+        settings["url"],
+        user_credentials=settings.get("creds"),
+        inbox_prefix=f"_INBOX.{agent}",
+        ping_interval=5,
+    )
+    messages = prepare(agent, settings["messages"], settings["per_message"], settings["seed"])
+    total = len(messages)
+    sent_at = [0.0] * total
+    latencies: list[float] = []
+    refused = 0
+    free = asyncio.Semaphore(settings["in_flight"])
+    done = asyncio.Event()
+    inbox = f"_INBOX.{agent}.load"
+    at = len(inbox) + 1
+
+    async def on_reply(msg: Msg) -> None:
+        nonlocal refused
+        latencies.append(time.perf_counter() - sent_at[int(msg.subject[at:])])
+        if b'"refusal"' in msg.data[:20]:
+            refused += 1
+        free.release()
+        if len(latencies) == total:
+            done.set()
+
+    await client.subscribe(f"{inbox}.*", cb=on_reply, pending_msgs_limit=-1, pending_bytes_limit=-1)
+    await client.flush()
+    subject = f"exchange.v1.cmd.{agent}.orders"
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    started = time.monotonic()
+    for number, message in enumerate(messages):
+        await free.acquire()
+        sent_at[number] = time.perf_counter()
+        await client.publish(subject, message, reply=f"{inbox}.{number}")
+    async with asyncio.timeout(120):
+        await done.wait()
+    ended = time.monotonic()
+    await client.close()
+    return {
+        "started": started, "ended": ended, "refused": refused,
+        "latencies_ms": sorted(round(latency * 1e3, 4) for latency in latencies),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run one load process."""
+    settings = json.loads(sys.stdin.readline())
+    try:
+        import uvloop
+    except ImportError:
+        result = asyncio.run(run(settings))
+    else:
+        result = uvloop.run(run(settings))
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

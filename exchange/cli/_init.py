@@ -1,0 +1,248 @@
+"""``exchange init``: create a venue."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from exchange.cli._output import CliError, Json, note, print_json, print_pairs
+from exchange.cli._venue import DEFAULT_DATA, RunFile, operator_of, remember_operator
+
+if TYPE_CHECKING:
+    from exchange.adapters.credentials import Keyring
+    from exchange.daemon.venue_files import VenueFiles
+    from exchange.messages.admin import Genesis
+
+__all__ = ["init"]
+
+_SUPPLY_CREDITS: Final = 1_000_000_000
+
+
+def init(
+    *,
+    data: Annotated[Path, Parameter(env_var="EXCHANGE_DATA")] = DEFAULT_DATA,
+    operator: str | None = None,
+    supply: Annotated[int, Parameter(validator=Number(gte=1, lte=9_007_199_254))] = _SUPPLY_CREDITS,
+    nats: str | None = None,
+    creds: Path | None = None,
+    journal_creds: Path | None = None,
+    replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=5))] = 1,
+    json: Json = False,
+) -> None:
+    """Create a venue: its keys, its operator, its journal with the supply of credits.
+
+    Without --nats the venue has its own embedded nats-server. With --nats the journal is created on that
+    server, which must trust the venue's keys: `auth.conf` and a whole `nats-server.conf` are written into
+    the data directory. Running it again changes nothing and finishes what was left undone.
+
+    Parameters
+    ----------
+    data
+        Directory of the venue; it will hold secrets.
+    operator
+        Agent id of the first operator (default: operator).
+    supply
+        Whole credits that will ever exist.
+    nats
+        URL of an external NATS server.
+    creds
+        Credential of the gateway on that server, tried as well (default: the venue's own).
+    journal_creds
+        Credential of the journal on that server (default: the venue's own).
+    replicas
+        How many servers of a cluster keep the journal.
+    """
+    asyncio.run(_init(data, operator, supply, nats, creds, journal_creds, replicas, json))
+
+
+async def _init(
+    data: Path,
+    operator: str | None,
+    supply: int,
+    nats: str | None,
+    creds: Path | None,
+    journal_creds: Path | None,
+    replicas: int,
+    json: bool,
+) -> None:
+    from exchange.daemon.venue_files import VenueFiles
+
+    if nats is None and replicas != 1:
+        message = "--replicas needs a cluster: give its URL with --nats"
+        raise CliError(message)
+    files = VenueFiles(data)
+    lock = RunFile(data)
+    lock.acquire()
+    try:
+        is_new = not files.exists()
+        keyring, name = _keys(files, operator)
+        _write_server_files(files, keyring, nats)
+        units = supply * 1_000_000
+        if nats is None:
+            genesis = await _create_embedded(files, keyring, name, units)
+        else:
+            if creds is not None:
+                await _try_gateway(nats, creds)
+            genesis = await _create_external(files, keyring, name, units, nats, journal_creds, replicas)
+    finally:
+        lock.release()
+    _warn_of_differences(genesis, name, units)
+    operator_creds = files.agent_creds(name)
+    _report(data, name, operator_creds, genesis.supply, nats, json=json, is_new=is_new)
+
+
+def _keys(files: VenueFiles, operator: str | None) -> tuple[Keyring, str]:
+    """Create or load the keyring, with the operator's credential."""
+    from exchange.adapters.credentials import Keyring
+
+    if files.exists():
+        keyring = Keyring.load(files.keys)
+        name = operator_of(files.data)
+        if operator is not None and operator != name:
+            message = f"{files.data} holds the venue of operator {name!r}, not {operator!r}; choose another --data"
+            raise CliError(message)
+        files.creds.mkdir(exist_ok=True, mode=0o700)
+        keyring.write_agent_creds(name, files.agent_creds(name))
+        return keyring, name
+    from exchange.cli._names import check_agent_id
+
+    name = check_agent_id(operator or "operator")
+    # Before the keys: a venue with keys has its operator's name.
+    remember_operator(files.data, name)
+    return files.create_keyring(name), name
+
+
+def _write_server_files(files: VenueFiles, keyring: Keyring, nats: str | None) -> None:
+    """Write what an external server needs to trust the venue; claims only, no secrets."""
+    from exchange.adapters.embedded_server import auth_config, server_config
+
+    (files.data / "auth.conf").write_text(auth_config(keyring), encoding="utf-8")
+    if nats is None:
+        return
+    try:
+        port = urlsplit(nats.split(",")[0]).port or 4222
+    except ValueError:
+        message = f"--nats {nats!r} is no URL; write it like nats://127.0.0.1:4222"
+        raise CliError(message) from None
+    text = server_config(keyring, store_dir=(files.data / "nats-server").absolute(), port=port)
+    (files.data / "nats-server.conf").write_text(text, encoding="utf-8")
+
+
+async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, supply: int) -> Genesis:
+    """Create the journal on the embedded server, started for this only."""
+    from exchange.adapters.embedded_server import EmbeddedServer
+
+    server = EmbeddedServer(files.nats, keyring, port=None)
+    await server.start()
+    try:
+        return await _create(server.url, keyring.journal_creds_path, operator, supply, 1)
+    finally:
+        await server.stop()
+
+
+async def _try_gateway(nats: str, creds: Path) -> None:
+    from exchange.adapters import bus
+
+    client = await bus.connect(nats, creds, "gateway")
+    await client.close()
+
+
+async def _create_external(
+    files: VenueFiles,
+    keyring: Keyring,
+    operator: str,
+    supply: int,
+    nats: str,
+    journal_creds: Path | None,
+    replicas: int,
+) -> Genesis:
+    from exchange.adapters.bus import BusError
+
+    try:
+        return await _create(nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
+    except BusError as error:
+        message = (
+            f"{error}\nThe keys are there, the journal is not. Start a server that trusts them, with "
+            f"{files.data / 'nats-server.conf'} or by including {files.data / 'auth.conf'} in your own "
+            "configuration; then run the same command again."
+        )
+        raise CliError(message) from error
+
+
+async def _create(url: str, creds: Path, operator: str, supply: int, replicas: int) -> Genesis:
+    """Create the journal unless it is there, and return the genesis that it begins with."""
+    from nats.errors import Error as NatsError
+
+    from exchange.adapters import bus
+    from exchange.daemon.venue_files import create_venue
+
+    client = await bus.connect(url, creds, "journal")
+    try:
+        await create_venue(client, operator=operator, supply=supply, replicas=replicas)
+        return await _read_genesis(client)
+    except NatsError as error:
+        message = f"{url} does not create the journal: {getattr(error, 'description', None) or error!r}"
+        raise CliError(message) from error
+    finally:
+        await client.close()
+
+
+async def _read_genesis(client: Any) -> Genesis:
+    from exchange.adapters.journal import Journal
+    from exchange.adapters.records import JournalCorrupt, decode_record
+    from exchange.messages.admin import Genesis
+
+    async for _, body in Journal(client).read(1, 1):
+        try:
+            command = decode_record(body).batch().submissions[0].command
+        except (JournalCorrupt, IndexError) as error:
+            message = f"the first record of the journal cannot be read: {error}; `exchange verify` tells more"
+            raise CliError(message) from error
+        if isinstance(command, Genesis):
+            return command
+    message = "the journal does not begin with a genesis; `exchange verify` tells more"
+    raise CliError(message)
+
+
+def _warn_of_differences(genesis: Genesis, operator: str, supply: int) -> None:
+    """Say where an existing venue is not what was asked for now."""
+    if genesis.operator != operator:
+        message = (
+            f"the journal was created for operator {genesis.operator!r}, and this data directory is for "
+            f"{operator!r}; use the data directory that belongs to it, or a server without a journal"
+        )
+        raise CliError(message)
+    if genesis.supply != supply and supply != _SUPPLY_CREDITS * 1_000_000:
+        note(f"the venue exists with a supply of {genesis.supply // 1_000_000} credits, which cannot be changed")
+
+
+def _report(
+    data: Path, operator: str, creds: Path, supply: int, nats: str | None, *, json: bool, is_new: bool
+) -> None:
+    facts = {
+        "data": str(data),
+        "operator": operator,
+        "operator_creds": str(creds),
+        "supply": supply // 1_000_000,
+        "auth_conf": str(data / "auth.conf"),
+        "created": is_new,
+    }
+    if json:
+        print_json(facts)
+        return
+    serve = f"exchange serve --data {data}" + (f" --nats {nats}" if nats else "")
+    print_pairs(
+        [
+            ("venue", f"{data} ({'created' if is_new else 'exists'})"),
+            ("operator", operator),
+            ("credential", creds),
+            ("supply", f"{supply // 1_000_000:,} credits"),
+            ("trust", data / "auth.conf"),
+            ("next", serve),
+        ]
+    )

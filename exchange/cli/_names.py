@@ -1,0 +1,28 @@
+"""Check the names that a user types before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from exchange.cli._output import CliError
+from exchange.messages.base import RESERVED_AGENT_IDS
+
+__all__ = ["check_agent_id"]
+
+_AGENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+
+
+def check_agent_id(name: str, what: str = "agent id") -> str:
+    """Return a name that an agent (or an owner) may have.
+
+    Raises:
+        CliError: it may not.
+    """
+    if _AGENT_ID.fullmatch(name) is None:
+        message = f"{name!r} cannot be an {what}; use 1 to 32 of the characters A-Z a-z 0-9 _ -"
+        raise CliError(message)
+    if name in RESERVED_AGENT_IDS:
+        message = f"{name!r} is reserved for the venue itself; choose another {what}"
+        raise CliError(message)
+    return name

@@ -1,0 +1,212 @@
+"""The promise: whatever is killed, and whenever, nothing acknowledged is lost and nothing happens twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import nats
+import pytest
+
+from agent_sdk import connect
+from agent_sdk.event_models import OrderPlaced
+from exchange.adapters.credentials import Keyring
+from exchange.adapters.embedded_server import EmbeddedServer
+from exchange.adapters.high_water import HighWaterFile
+from exchange.adapters.journal import Journal
+from exchange.adapters.records import decode_record
+from exchange.daemon import Host
+from exchange.engine import Engine
+from tests.faults.traders import Trader
+from tests.faults.venue_process import VenueProcess
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+AGENTS = ("ann", "ben", "cid", "dot")
+WORKERS = 4
+
+
+@contextlib.asynccontextmanager
+async def trading_venue(directory: Path, seed: int) -> AsyncIterator[tuple[VenueProcess, list[Trader]]]:
+    """Run a venue process, and four agents that trade on it all the time."""
+    venue = VenueProcess(directory / "venue")
+    traders: list[Trader] = []
+    try:
+        await venue.start()
+        async with connect(venue.url, venue.creds("operator")) as operator:
+            await operator.admin.register_asset("cpu")
+            await operator.admin.create_market("cpu", "cpu", tick=1, price_band_bp=0)
+            for agent in AGENTS:
+                await operator.admin.register_agent(agent, agent, endowment=1_000_000)
+                await operator.admin.issue_asset("cpu", agent, 10_000)
+        for n, agent in enumerate(AGENTS):
+            trader = Trader(agent, venue, Random(f"{seed} {n}"))
+            traders.append(trader)
+            await trader.start(WORKERS)
+        yield venue, traders
+    finally:
+        for trader in traders:
+            await trader.close()
+        await venue.stop()
+
+
+async def heard_all(traders: list[Trader], acknowledged: list[set[str]], timeout_s: float = 30.0) -> None:
+    """Wait until the events have told of every order that was acknowledged."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            for trader, commands in zip(traders, acknowledged, strict=True):
+                while missing := commands - trader.placed_events().keys():
+                    trader.check()
+                    await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"{trader.id}: acknowledged but never heard of: {sorted(missing)[:5]}") from None
+
+
+async def prove_so_far(traders: list[Trader]) -> None:
+    """Prove, while the load goes on, that what was acknowledged until now is there, once."""
+    await heard_all(traders, [set(trader.placed) for trader in traders])
+    for trader in traders:
+        trader.check()
+        trader.assert_dense()
+        trader.assert_placed_once()
+        trader.assert_one_outcome_each()
+
+
+async def prove_at_rest(venue: VenueProcess, traders: list[Trader]) -> None:
+    """Prove, when all is still, that events, open orders and settled outcomes tell the same story."""
+    for trader in traders:
+        await trader.stop_trading()
+        assert trader.agent is not None
+    await prove_so_far(traders)
+    for trader in traders:
+        agent = trader.agent
+        assert agent is not None
+        account = await agent.account()
+        async with asyncio.timeout(30):
+            while len(trader.events) < account.event_seq:
+                await asyncio.sleep(0.02)
+        labels = Counter(event.client_order_id for event in trader.events if isinstance(event, OrderPlaced))
+        assert trader.denied & labels.keys() == set(), "refused or rejected, and placed all the same"
+        assert {label: labels[label] for label in trader.labels.values() if labels[label] != 1} == {}
+        for label, command_id in trader.unknown.items():
+            settled = await agent.outcome(command_id)
+            assert labels[label] == (settled.state == "accepted"), (label, settled)
+        for command_id in list(trader.placed)[-50:]:
+            settled = await agent.outcome(command_id, valid_until_us=1)
+            assert settled.state == "accepted"
+            assert settled.order is None or settled.order.id == trader.placed[command_id]
+        assert {order.id for order in await agent.open_orders()} == trader.live_by_events()
+    async with connect(venue.url, venue.creds("operator")) as operator:
+        assert [row.difference for row in await operator.conservation()] == [0, 0]
+        assert (await operator.status()).conservation_difference == 0
+
+
+async def prove_by_journal(venue: VenueProcess, traders: list[Trader]) -> dict[str, int]:
+    """Replay the journal of a stopped venue and compare it with everything that was ever heard."""
+    keyring = Keyring.load(venue.files.keys)
+    server = EmbeddedServer(venue.files.nats, keyring)
+    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    engine = Engine()
+    outcomes: dict[tuple[str, str], set[bytes]] = {}
+    epochs: set[int] = set()
+    await server.start()
+    try:
+        client = await nats.connect(server.url, user_credentials=str(keyring.journal_creds_path), inbox_prefix="_INBOX.journal")
+        try:
+            journal = Journal(client)
+            await journal.open()
+            last = await journal.last_index()
+            async for _, body in journal.read(1, last):
+                host.replay(body)
+                record = decode_record(body)
+                epochs.add(record.epoch)
+                batch = record.batch()
+                for submission, outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
+                    outcomes.setdefault((submission.agent, submission.command.id), set()).add(outcome)
+        finally:
+            await client.close()
+    finally:
+        await server.stop()
+    mark = HighWaterFile(venue.files.high_water)
+    try:
+        high_water = mark.read()
+    finally:
+        mark.close()
+    assert high_water is not None
+    assert high_water[0] <= last
+    assert last - high_water[0] <= 1, "the journal holds at most one record that nobody was told of"
+    assert host.engine.check_invariants() == []
+    assert host.engine.conservation_difference() == 0
+    assert engine.state_hash() == host.engine.state_hash()
+    for trader in traders:
+        assert host.engine.agents[trader.id].seq == len(trader.events)
+        for command_id, heard in trader.transport.replies.items():
+            accepted = {outcome for outcome in heard if msgspec.json.decode(outcome)["status"] == "accepted"}
+            stored = outcomes.get((trader.id, command_id), set())
+            assert accepted <= stored, f"{command_id} was acknowledged and is not in the journal"
+    return {"records": last, "epochs": len(epochs), "commands": host.engine.commands_applied}
+
+
+def tell(what: str, venue: VenueProcess, traders: list[Trader], **more: Any) -> None:
+    """Print the figures of a run; ``pytest -s`` shows them."""
+    figures = {
+        "acknowledged orders": sum(len(trader.placed) for trader in traders),
+        "events": sum(len(trader.events) for trader in traders),
+        "messages sent": sum(len(trader.transport.copies) for trader in traders),
+        "repeated copies": sum(sum(trader.transport.copies.values()) - len(trader.transport.copies) for trader in traders),
+        "unknown, then settled": sum(len(trader.unknown) for trader in traders),
+        "problems": dict(sum((trader.problems for trader in traders), Counter())),
+        "refusals": dict(sum((trader.transport.refusals for trader in traders), Counter())),
+        **more,
+    }
+    print(f"\n{what}:", ", ".join(f"{name} {value}" for name, value in figures.items()))  # noqa: T201
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int) -> None:
+    """Ten times SIGKILL in the middle of the load, some while it still starts: nothing is lost or doubled."""
+    random = Random(seed)
+    async with trading_venue(tmp_path, seed) as (venue, traders):
+        for kill in range(10):
+            await asyncio.sleep(random.uniform(0.3, 1.2))
+            await venue.kill()
+            if kill % 3 == 2:
+                # Once more while it starts: before, during or after the replay.
+                await venue.spawn()
+                await asyncio.sleep(random.uniform(0.0, 0.8))
+                await venue.kill()
+            await venue.start()
+            await prove_so_far(traders)
+        await prove_at_rest(venue, traders)
+        await venue.kill()
+        tell("daemon killed", venue, traders, **await prove_by_journal(venue, traders))
+        assert sum(len(trader.placed) for trader in traders) > 1_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2])
+async def test_the_server_is_killed_under_the_daemon(tmp_path: Path, seed: int) -> None:
+    """When nats-server dies, the daemon ends with a clear error; after a restart nothing is lost or doubled."""
+    random = Random(seed)
+    async with trading_venue(tmp_path, seed) as (venue, traders):
+        for _ in range(5):
+            await asyncio.sleep(random.uniform(0.3, 1.2))
+            before = len(venue.said())
+            code = await venue.kill_server()
+            said = venue.said()[before:]
+            assert code == 1, said[-2_000:]
+            assert "nats-server ended" in said
+            assert "Traceback" not in said, said[-3_000:]
+            await venue.start()
+            await prove_so_far(traders)
+        await prove_at_rest(venue, traders)
+        await venue.kill()
+        tell("server killed", venue, traders, **await prove_by_journal(venue, traders))
+        assert sum(len(trader.placed) for trader in traders) > 500

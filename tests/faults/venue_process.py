@@ -1,0 +1,104 @@
+"""Run the daemon as a process that tests kill and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from exchange.adapters.credentials import Keyring
+from exchange.daemon.venue_files import VenueFiles
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from pathlib import Path
+
+__all__ = ["VenueProcess", "free_port"]
+
+_START_S = 30.0
+_EXIT_S = 30.0
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class VenueProcess:
+    """Hold one data directory and port, and the daemon process that serves them at the moment."""
+
+    def __init__(self, data: Path) -> None:
+        self.files = VenueFiles(data)
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.log = data.parent / "daemon.log"
+        self._process: Process | None = None
+
+    async def spawn(self) -> None:
+        """Start the process and return at once."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.faults.serve", str(self.files.data), str(self.port)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+
+    async def start(self) -> None:
+        """Start the process and return when it leads the venue."""
+        await self.spawn()
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async with asyncio.timeout(_START_S):
+            line = b"first"
+            while line not in {b"ready\n", b""}:
+                line = await self._process.stdout.readline()
+        assert line == b"ready\n", f"the daemon did not start:\n{self.said()[-3_000:]}"
+
+    def said(self) -> str:
+        """Return what all processes so far have written to standard error."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    async def kill(self) -> None:
+        """Kill the daemon like a power cut would; its server dies with it."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._ended()
+
+    async def kill_server(self) -> int:
+        """Kill the nats-server under the daemon; return the exit code of the daemon, which must give up."""
+        pid = int((self.files.nats / "nats-server.lock").read_text())
+        os.kill(pid, signal.SIGKILL)
+        return await self._ended()
+
+    async def stop(self) -> None:
+        """Kill whatever runs."""
+        if self._process is not None:
+            await self.kill()
+
+    async def _ended(self) -> int:
+        process = self._process
+        assert process is not None
+        async with asyncio.timeout(_EXIT_S):
+            code = await process.wait()
+        # Nothing may be left of the pipe when the loop closes.
+        assert process.stdout is not None
+        async with asyncio.timeout(_EXIT_S):
+            await process.stdout.read()
+        self._process = None
+        return code
+
+    def creds(self, agent: str) -> Path:
+        """Return the credential of an agent, minted when there is none."""
+        path = self.files.agent_creds(agent)
+        if not path.exists():
+            Keyring.load(self.files.keys).write_agent_creds(agent, path)
+        return path
