@@ -100,9 +100,7 @@ class Admin:
         """Set the state of the whole venue; ``open`` lifts a halt."""
         await self._give(HaltVenue, {"state": state})
 
-    async def halt_market(
-        self, market: str, state: HaltState = "halted", *, auction_seconds: int = 0
-    ) -> None:
+    async def halt_market(self, market: str, state: HaltState = "halted", *, auction_seconds: int = 0) -> None:
         """Set the state of one market; ``open`` lifts a halt, by a call auction after ``auction_seconds``."""
         await self._give(HaltMarket, {"market": market, "state": state, "auction_seconds": auction_seconds})
 

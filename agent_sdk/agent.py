@@ -196,9 +196,7 @@ class Agent:
         terms = await self._terms_of_order(order_id=order_id, client_order_id=client_order_id)
         return order_of(await self._connection.execute(draft, timeout), terms, self._catalog)
 
-    async def cancel_all(
-        self, market: str | None = None, side: Side | None = None, owner: str | None = None
-    ) -> int:
+    async def cancel_all(self, market: str | None = None, side: Side | None = None, owner: str | None = None) -> int:
         """Cancel all live orders (of a market, of a side, of the whole ``owner``) and return how many."""
         scope = {"market": market, "side": side, "owner": owner}
         fields = {name: value for name, value in scope.items() if value is not None}
@@ -273,9 +271,7 @@ class Agent:
         """
         return await self._connection.execute(Draft(kind, fields, outcome), timeout)
 
-    async def _terms_of_order(
-        self, *, order_id: int | None = None, client_order_id: str | None = None
-    ) -> Terms:
+    async def _terms_of_order(self, *, order_id: int | None = None, client_order_id: str | None = None) -> Terms:
         """Return the terms of the market of an own order, asking the venue if need be."""
         market = None if order_id is None else self._catalog.market_of(order_id)
         if market is None:
@@ -284,7 +280,7 @@ class Agent:
 
     # ── what is settled, what is owned ──────────────────────────────────────────────────────────
 
-    async def outcome(self, id: str, valid_until_us: int | None = None) -> SettledOutcome:  # noqa: A002 - on the wire
+    async def outcome(self, id: str, valid_until_us: int | None = None) -> SettledOutcome:
         """Settle a command whose reply was not received: say what became of it, once that is certain.
 
         ``valid_until_us`` is known for what raised ``OutcomeUnknown`` here; for an id of another

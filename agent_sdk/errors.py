@@ -21,7 +21,6 @@ Wrong arguments are `TypeError` and `ValueError`, raised before anything is sent
 """
 
 # The names say what happened; users read them in `except` lines.
-# ruff: noqa: N818
 
 from __future__ import annotations
 
@@ -117,7 +116,7 @@ class OutcomeUnknown(ExchangeError):
     Settle it with ``await agent.outcome(error.id)``.
     """
 
-    def __init__(self, id: str, valid_until_us: int) -> None:  # noqa: A002 - the name on the wire
+    def __init__(self, id: str, valid_until_us: int) -> None:
         super().__init__(f"no answer to command {id}; settle it with `await agent.outcome({id!r})`")
         self.id = id
         self.valid_until_us = valid_until_us
@@ -133,7 +132,7 @@ class Refused(ExchangeError):
     ``reason`` is a ``RefusalReason`` (or a newer word), ``detail`` is for people.
     """
 
-    def __init__(self, reason: str, detail: str = "", id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, reason: str, detail: str = "", id: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
@@ -162,7 +161,7 @@ class Rejected(ExchangeError):
     ``reason`` is a ``Reason`` (or a newer word), ``detail`` is for people, ``id`` names the command.
     """
 
-    def __init__(self, reason: str, detail: str = "", id: str = "") -> None:  # noqa: A002
+    def __init__(self, reason: str, detail: str = "", id: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
@@ -326,11 +325,11 @@ _REFUSALS: Final[dict[str, type[Refused]]] = {
 }
 
 
-def rejected(reason: str, detail: str = "", id: str = "") -> Rejected:  # noqa: A002 - the name on the wire
+def rejected(reason: str, detail: str = "", id: str = "") -> Rejected:
     """Make the exception for a rejection, of the class its reason has."""
     return REJECTIONS.get(reason, Rejected)(reason, detail, id)
 
 
-def refused(reason: str, detail: str = "", id: str | None = None) -> Refused:  # noqa: A002 - the name on the wire
+def refused(reason: str, detail: str = "", id: str | None = None) -> Refused:
     """Make the exception for a refusal, of the class its reason has."""
     return _REFUSALS.get(reason, Refused)(reason, detail, id)

@@ -125,9 +125,7 @@ class _Feed(Listener, Generic[MessageT, ResultT, ItemT]):
         """Ask again when the venue knew of more a heartbeat ago than has come since."""
         if 0 < self._seq < self._expected_seq:
             self.on_resync()
-        self._expected_seq = max(
-            self._expected_seq, heartbeat.channels.get(f"{self._market}.{self.channel}", 0)
-        )
+        self._expected_seq = max(self._expected_seq, heartbeat.channels.get(f"{self._market}.{self.channel}", 0))
 
     def on_denied(self, error: PermissionDenied) -> None:
         """End when the agent may not hear this channel."""

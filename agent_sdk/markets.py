@@ -143,9 +143,7 @@ class Catalog(Listener):
             page = await self._connection.query(ListMarkets(after=after), MarketsResult)
             views += page.markets
             for view in page.markets:
-                self._terms[view.market] = Terms(
-                    view.market, view.base, view.base_decimals, view.tick, view.lot
-                )
+                self._terms[view.market] = Terms(view.market, view.base, view.base_decimals, view.tick, view.lot)
                 self._decimals[view.base] = view.base_decimals
             after = page.next
             if after is None or not page.markets:

@@ -38,9 +38,7 @@ _log.addHandler(logging.NullHandler())
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 _USER_JWT: Final = re.compile(rb"-+BEGIN NATS USER JWT-+\s+([A-Za-z0-9_.=-]+)\s+-+END NATS USER JWT-+")
 _SEED: Final = re.compile(rb"-+BEGIN USER NKEY SEED-+\s+S[A-Z2-7]+\s+-+END USER NKEY SEED-+")
-_VIOLATION: Final = re.compile(
-    r'permissions violation for (?:publish|subscription)[a-z ]* to "([^"]*)"|"([^"]+)"'
-)
+_VIOLATION: Final = re.compile(r'permissions violation for (?:publish|subscription)[a-z ]* to "([^"]*)"|"([^"]+)"')
 _PENDING_MESSAGES_MAX: Final = 262_144
 _PENDING_BYTES_MAX: Final = 256 * 1024 * 1024
 _PING_INTERVAL_S: Final = 2
@@ -102,9 +100,7 @@ class NatsTransport:
 
         """
         if creds is None and agent is None:
-            message = (
-                'no credentials: give creds="alice.creds" or set EXCHANGE_CREDS to the path of a creds file'
-            )
+            message = 'no credentials: give creds="alice.creds" or set EXCHANGE_CREDS to the path of a creds file'
             raise CredentialsError(message)
         self._agent = agent_id_of(creds) if creds is not None else str(agent)
         self._servers = [part.strip() for part in url.split(",") if part.strip()]
@@ -183,9 +179,7 @@ class NatsTransport:
         where = ", ".join(re.sub(r"//[^@/]*@", "//", server) for server in self._servers)
         text = str(error) or type(error).__name__
         if "authorization" in text.lower() or "authentication" in text.lower():
-            return CredentialsError(
-                f"the server at {where} does not accept the credentials of {self._agent}: {text}"
-            )
+            return CredentialsError(f"the server at {where} does not accept the credentials of {self._agent}: {text}")
         if isinstance(error, binascii.Error) or type(error).__module__.startswith("nkeys"):
             return CredentialsError(f"the seed in the creds file {self._creds} cannot be used")
         if isinstance(error, TimeoutError):

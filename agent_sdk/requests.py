@@ -152,11 +152,11 @@ def _jitter() -> float:
     return random.uniform(0.8, 1.2)  # noqa: S311 - spreads copies in time
 
 
-class Doubtful(Exception):  # noqa: N818 - never seen by users
+class Doubtful(Exception):
     """Say that one copy was turned away while another one may have been executed."""
 
 
-class Unanswered(Exception):  # noqa: N818 - never seen by users
+class Unanswered(Exception):
     """Say that a command was sent and not answered."""
 
 
@@ -243,9 +243,7 @@ class Requests:
             ConnectionFailed: The connection was closed.
 
         """
-        request = self._enter(
-            self._prefixes["query"] + family_of(type(query)), msgspec.json.encode(query), (kind,)
-        )
+        request = self._enter(self._prefixes["query"] + family_of(type(query)), msgspec.json.encode(query), (kind,))
         request.expires_at = self._loop.time() + timeout_s
         try:
             await self._publish(request)
@@ -339,9 +337,7 @@ class Requests:
         self._clock.observe(first.venue_time_us)
         request.unanswered -= 1
         if request.unanswered > 0 and any(
-            outcome.reason == Reason.EXPIRED
-            for outcome in answers
-            if not isinstance(outcome, Refusal | _LooseRefusal)
+            outcome.reason == Reason.EXPIRED for outcome in answers if not isinstance(outcome, Refusal | _LooseRefusal)
         ):
             self._settle(request, Doubtful())
         else:

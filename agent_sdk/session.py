@@ -75,14 +75,12 @@ class Draft:
 
     __slots__ = ("fields", "kind", "outcome")
 
-    def __init__(
-        self, kind: type[Command], fields: dict[str, Any], outcome: type[Outcome] | None = None
-    ) -> None:
+    def __init__(self, kind: type[Command], fields: dict[str, Any], outcome: type[Outcome] | None = None) -> None:
         self.kind = kind
         self.fields = fields
         self.outcome = outcome or _OUTCOMES.get(kind, Outcome)
 
-    def encode(self, id: str, valid_until_us: int) -> bytes:  # noqa: A002 - the name on the wire
+    def encode(self, id: str, valid_until_us: int) -> bytes:
         """Return the bytes of the command.
 
         Raises:
@@ -249,9 +247,7 @@ class Connection:
             raise result
         return result
 
-    async def execute_array(
-        self, drafts: Sequence[Draft], timeout_s: float
-    ) -> list[AnyOutcome | ExchangeError]:
+    async def execute_array(self, drafts: Sequence[Draft], timeout_s: float) -> list[AnyOutcome | ExchangeError]:
         """Send commands of one family in one message; each has its own outcome or error."""
         return await self._send(drafts, timeout_s, is_array=True)
 
@@ -282,15 +278,10 @@ class Connection:
                 family_of(drafts[0].kind), payload, kinds, valid_until_us, lambda: window.release(first)
             )
         except Unanswered:
-            return [
-                self._outcome_unknown(id_, valid_until_us, kind) for id_, kind in zip(ids, kinds, strict=True)
-            ]
+            return [self._outcome_unknown(id_, valid_until_us, kind) for id_, kind in zip(ids, kinds, strict=True)]
         except Doubtful:
             try:
-                return [
-                    await self._settled(id_, valid_until_us, kind)
-                    for id_, kind in zip(ids, kinds, strict=True)
-                ]
+                return [await self._settled(id_, valid_until_us, kind) for id_, kind in zip(ids, kinds, strict=True)]
             finally:
                 window.release(first)
         return [outcome if outcome.status == "accepted" else _rejection(outcome) for outcome in outcomes]
@@ -301,9 +292,7 @@ class Connection:
             self._unknown.popitem(last=False)
         return OutcomeUnknown(id_, valid_until_us)
 
-    async def _settled(
-        self, id_: str, valid_until_us: int, kind: type[Outcome]
-    ) -> AnyOutcome | ExchangeError:
+    async def _settled(self, id_: str, valid_until_us: int, kind: type[Outcome]) -> AnyOutcome | ExchangeError:
         self._unknown[id_] = (valid_until_us, kind)
         try:
             outcome = await self.outcome(id_)
@@ -329,9 +318,7 @@ class Connection:
         while True:
             answer = await self.query(GetOutcome(id=id_, valid_until_us=until), _OutcomeAnswer)
             if answer.state == "forgotten":
-                raise OutcomeForgotten(
-                    Reason.OUTCOME_FORGOTTEN, "open orders and events tell how it went", id_
-                )
+                raise OutcomeForgotten(Reason.OUTCOME_FORGOTTEN, "open orders and events tell how it went", id_)
             if answer.state == "never_executed":
                 return None
             if answer.state == "found":

@@ -70,7 +70,11 @@ def _measure(
     best = min(_time(flow, prepared) for _ in range(repeats))
     cost = best / commands
     report.row(
-        name, f"{commands:,}", f"{1 / cost:,.0f}", f"{cost * 1e6:.2f}", "1.00" if base is None else f"{cost / base:.2f}"
+        name,
+        f"{commands:,}",
+        f"{1 / cost:,.0f}",
+        f"{cost * 1e6:.2f}",
+        "1.00" if base is None else f"{cost / base:.2f}",
     )
     return cost
 

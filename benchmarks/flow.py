@@ -7,7 +7,7 @@ lives; what is measured then runs the same batches on a fresh one.
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -35,29 +35,37 @@ def submission(agent: str, command: Command) -> Submission:
 def open_venue(agents: int, markets: int) -> list[Batch]:
     """Return the batches that create a venue with rich agents and fee-free markets without a band."""
     settings = Settings(
-        owner_endowment_cap=MAX_AMOUNT, max_open_orders=MAX_AMOUNT, max_agents=1_000_000, max_markets=1_000_000
+        owner_endowment_cap=MAX_AMOUNT,
+        max_open_orders=MAX_AMOUNT,
+        max_agents=1_000_000,
+        max_markets=1_000_000,
     )
     genesis = genesis_batch("operator", START_US, MAX_AMOUNT, settings)
     commands: list[Command] = []
 
-    def identify() -> dict[str, int | str]:
+    def identify() -> dict[str, Any]:
         n = len(commands) + 1
         return {"id": f"setup{n // 1000:06d}.{n % 1000 + 1}", "valid_until_us": START_US + 30_000_000}
 
     endowment = MAX_AMOUNT // agents // 2
     for number in range(agents):
         commands.append(
-            RegisterAgent(agent=f"agent{number}", owner=f"owner{number}", endowment=endowment, **identify())  # type: ignore[arg-type]
+            RegisterAgent(agent=f"agent{number}", owner=f"owner{number}", endowment=endowment, **identify())
         )
     for number in range(markets):
-        commands.append(RegisterAsset(asset=f"asset{number}", **identify()))  # type: ignore[arg-type]
+        commands.append(RegisterAsset(asset=f"asset{number}", **identify()))
         commands.append(
-            CreateMarket(market=f"market{number}", base=f"asset{number}", tick=1, price_band_bp=0, **identify())  # type: ignore[arg-type]
+            CreateMarket(market=f"market{number}", base=f"asset{number}", tick=1, price_band_bp=0, **identify())
         )
     # Everybody has something to sell in the first market; in the others only the sellers of the flow.
     for number in range(agents):
         commands.append(
-            IssueAsset(asset=f"asset{number % markets}", agent=f"agent{number}", quantity=10**12 // agents, **identify())  # type: ignore[arg-type]
+            IssueAsset(
+                asset=f"asset{number % markets}",
+                agent=f"agent{number}",
+                quantity=10**12 // agents,
+                **identify(),
+            )
         )
     batches = [genesis]
     for at in range(0, len(commands), 1_000):
@@ -86,7 +94,7 @@ class Flow:
         self.rejections = 0
         self.trades = 0
 
-    def _identify(self, agent: int) -> dict[str, int | str]:
+    def _identify(self, agent: int) -> dict[str, Any]:
         self._counts[agent] += 1
         return {
             "id": f"sessionX{agent}.{self._counts[agent]}",
@@ -102,7 +110,7 @@ class Flow:
             side="buy" if is_buy else "sell",
             quantity=rng.randrange(1, 10),
             price=_MID - distance if is_buy else _MID + distance,
-            **self._identify(agent),  # type: ignore[arg-type]
+            **self._identify(agent),
         )
 
     def rest(self, orders: int, *, levels: int = 5_000, batch: int = 500) -> None:
@@ -140,6 +148,6 @@ class Flow:
             at = self._rng.randrange(len(self._live))
             self._live[at], self._live[-1] = self._live[-1], self._live[at]
             agent, order_id = self._live.pop()
-            return agent, CancelOrder(order_id=order_id, **self._identify(agent))  # type: ignore[arg-type]
+            return agent, CancelOrder(order_id=order_id, **self._identify(agent))
         agent = self._rng.randrange(self._agents)
         return agent, self._place(agent, passive=draw < passive, levels=levels)

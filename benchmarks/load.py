@@ -17,7 +17,7 @@ from typing import Any
 import nats
 from nats.aio.msg import Msg
 
-_MID = 1_000_000
+_MID = 10_000
 
 
 def prepare(agent: str, messages: int, per_message: int, seed: int) -> list[bytes]:

@@ -48,9 +48,7 @@ def run(*, quick: bool) -> Report:
             for _ in range(rounds):
                 seed += 1
                 for system, target in (("echo", {"url": echo_url}), ("exchange", venue)):
-                    results[system].append(
-                        _load(system, target, processes, in_flight, messages, per_message, seed)
-                    )
+                    results[system].append(_load(system, target, processes, in_flight, messages, per_message, seed))
             _add(report, name, results)
     return report
 
@@ -62,7 +60,11 @@ def _add(report: Report, name: str, results: dict[str, list[dict[str, float]]]) 
     }
     for system, values in median.items():
         report.row(
-            name, system, f"{values['orders_per_s']:,.0f}", f"{values['p50_ms']:.2f}", f"{values['p99_ms']:.2f}"
+            name,
+            system,
+            f"{values['orders_per_s']:,.0f}",
+            f"{values['p50_ms']:.2f}",
+            f"{values['p99_ms']:.2f}",
         )
     pairs = list(zip(results["exchange"], results["echo"], strict=True))
     throughput = statistics.median(ours["orders_per_s"] / echo["orders_per_s"] for ours, echo in pairs)
@@ -84,7 +86,13 @@ def _add(report: Report, name: str, results: dict[str, list[dict[str, float]]]) 
 
 
 def _load(
-    system: str, target: dict[str, Any], processes: int, in_flight: int, messages: int, per_message: int, seed: int
+    system: str,
+    target: dict[str, Any],
+    processes: int,
+    in_flight: int,
+    messages: int,
+    per_message: int,
+    seed: int,
 ) -> dict[str, float]:
     """Run the load processes at once and merge what they measured."""
     running = []
@@ -96,7 +104,10 @@ def _load(
             "in_flight": max(in_flight // processes, 1),
         }  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "benchmarks.load"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(settings) + "\n")
@@ -154,7 +165,17 @@ def _echo(directory: Path) -> Iterator[str]:
     ports = directory / "ports"
     ports.mkdir()
     server = subprocess.Popen(
-        [str(find_server()), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(ports), "-l", str(directory / "log")]
+        [
+            str(find_server()),
+            "-a",
+            "127.0.0.1",
+            "-p",
+            "-1",
+            "--ports_file_dir",
+            str(ports),
+            "-l",
+            str(directory / "log"),
+        ]
     )
     try:
         url = _wait_for_url(server, ports)
@@ -202,7 +223,7 @@ def _venue(data: Path) -> Iterator[dict[str, Any]]:
         exchange("market", "add", "cpu", "--base", "cpu", "--create-asset", "--tick", "0.000001", "--band-bp", "0")
         for agent in _AGENTS:
             creds = data / f"{agent}.creds"
-            exchange("agent", "add", agent, "--owner", agent, "--endowment", "1000000", "--out", str(creds))
+            exchange("agent", "add", agent, "--owner", agent, "--endowment", "10000", "--out", str(creds))
             exchange("asset", "issue", "cpu", agent, "1000000000")
             target[agent] = str(creds)
         yield target

@@ -274,10 +274,7 @@ class Keyring:
         claims = user_claims_of(text, file)
         signed = self._signer("agents-signing").verifies(split_creds(text, file)[0])
         if claims.get("name") != agent_id or not signed:
-            message = (
-                f"{file} is the credential of another agent or venue; "
-                "move it away or choose another path"
-            )
+            message = f"{file} is the credential of another agent or venue; move it away or choose another path"
             raise CredentialError(message)
         # From the file: another process may have revoked it since this keyring was loaded.
         account = self.path / "agents.jwt"
@@ -335,9 +332,8 @@ def _is_agent_id(text: str) -> bool:
 def _check_agent_id(agent_id: str) -> None:
     # More than taste: a wildcard or a dot in the id would widen the template's subjects.
     if not _is_agent_id(agent_id):
-        message = (
-            f"{agent_id!r} cannot be an agent's id; use 1 to 32 of A-Z a-z 0-9 _ - and none of "
-            + ", ".join(sorted(RESERVED_AGENT_IDS))
+        message = f"{agent_id!r} cannot be an agent's id; use 1 to 32 of A-Z a-z 0-9 _ - and none of " + ", ".join(
+            sorted(RESERVED_AGENT_IDS)
         )
         raise CredentialError(message)
 

@@ -118,7 +118,7 @@ def auth_config(keyring: Keyring) -> str:
     )
 
 
-def server_config(  # noqa: PLR0913 - each is a setting of the file
+def server_config(
     keyring: Keyring,
     *,
     store_dir: Path,
@@ -159,7 +159,7 @@ class EmbeddedServer:
     Linux ties a child to the *thread* that started it: run the loop in the main thread.
     """
 
-    def __init__(  # noqa: PLR0913 - settings, keyword-only but two
+    def __init__(
         self,
         data_dir: str | os.PathLike[str],
         keyring: Keyring,

@@ -258,7 +258,15 @@ class Gateway:
         return submissions, pending
 
     def _admit(
-        self, inbox: _Inbox, family: str, reply: str, payload: bytes, time_us: int, now_s: float, *, is_array: bool
+        self,
+        inbox: _Inbox,
+        family: str,
+        reply: str,
+        payload: bytes,
+        time_us: int,
+        now_s: float,
+        *,
+        is_array: bool,
     ) -> list[Command] | None:
         """Decode one message and check it as a whole; refuse it and return None if anything is wrong."""
         try:

@@ -80,7 +80,7 @@ class Journal:
     ``on_stall`` is called with True when the journal takes nothing, with False when it does again.
     """
 
-    def __init__(self, client: Client, on_stall: Callable[[bool], None] = lambda stalled: None) -> None:
+    def __init__(self, client: Client, on_stall: Callable[[bool], None] = lambda _stalled: None) -> None:
         self._client = client
         self._context = client.jetstream()
         self._on_stall = on_stall

@@ -32,7 +32,7 @@ def redact(text: str) -> str:
 
 def configure_logging(
     level: Literal["debug", "info", "warning", "error"] = "info",
-    format: Literal["auto", "console", "json"] = "auto",  # noqa: A002 - the name of the setting
+    format: Literal["auto", "console", "json"] = "auto",
     stream: TextIO | None = None,
 ) -> None:
     """Send all logs of this process to ``stream`` (default: stderr); a later call replaces an earlier."""

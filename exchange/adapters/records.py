@@ -14,7 +14,15 @@ import msgspec
 from exchange.engine import Batch, Outputs, Submission
 from exchange.messages import command_union
 
-__all__ = ["FORMAT", "GENESIS_HASH", "JournalCorrupt", "JournalRecord", "chain_hash", "decode_record", "encode_record"]
+__all__ = [
+    "FORMAT",
+    "GENESIS_HASH",
+    "JournalCorrupt",
+    "JournalRecord",
+    "chain_hash",
+    "decode_record",
+    "encode_record",
+]
 
 FORMAT: Final = 1
 """The frozen schema by which the commands of a record are read back."""

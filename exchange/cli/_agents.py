@@ -1,13 +1,14 @@
 """``exchange agent``: admit agents and say what they may do."""
 
+# The shared flags bring their own help.
+# ruff: noqa: D417
+
 from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from exchange.cli._names import check_agent_id
 from exchange.cli._output import CliError, Json, print_json, print_pairs, print_table, say
@@ -28,9 +29,9 @@ def add_(
     /,
     *,
     owner: str,
-    role: Annotated[tuple[Role, ...], Parameter(negative="")] = (),
+    role: tuple[Role, ...] = (),
     endowment: Decimal | None = None,
-    skill: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    skill: tuple[str, ...] = (),
     out: Path | None = None,
     venue: Venue | None = None,
     json: Json = False,

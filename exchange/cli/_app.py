@@ -10,10 +10,20 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
+from exchange.adapters.logging import configure_logging
+from exchange.cli import _agents as agents
+from exchange.cli import _assets as assets
+from exchange.cli import _markets as markets
+from exchange.cli._demo import demo
+from exchange.cli._init import init
 from exchange.cli._output import CliError, complain
+from exchange.cli._serve import serve
+from exchange.cli._status import status
+from exchange.cli._verify import verify
+from exchange.cli._watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,53 +42,36 @@ def _version() -> str:
         return "0"
 
 
-def _group(name: str, text: str, commands: dict[str, str]) -> App:
-    group = App(name=name, help=text, version_flags=())
-    for command, target in commands.items():
-        group.command(target, name=command)
-    return group
+_PARAMETERS: Final = Parameter(negative="", show_default=False)
+"""The help texts tell defaults in words, and no flag needs an opposite."""
 
 
 def _assemble() -> App:
     root = App(
         name="exchange",
-        help="Run and use a venue: markets for autonomous agents on one conserved ledger.",
-        help_epilogue=(
-            "A venue lives in a data directory: `exchange init`, `exchange serve`, then `exchange agent add` "
-            "and `exchange market add`. `exchange demo` shows it all at once."
+        help=(
+            "Run and use a venue: markets for autonomous agents on one conserved ledger.\n\n"
+            "A venue lives in a data directory: `exchange init` creates it, `exchange serve` runs it, "
+            "`exchange agent add` and `exchange market add` bring it to life. "
+            "`exchange demo` shows all of it in a minute."
         ),
         help_format="markdown",
         version=_version,
+        default_parameter=_PARAMETERS,
     )
-    # Named by their import path, so that each loads only when it is used.
-    root.command("exchange.cli._init:init", name="init")
-    root.command("exchange.cli._serve:serve", name="serve")
-    root.command("exchange.cli._status:status", name="status")
-    root.command("exchange.cli._watch:watch", name="watch")
-    root.command("exchange.cli._verify:verify", name="verify")
-    root.command("exchange.cli._demo:demo", name="demo")
-    agents, assets, markets = "exchange.cli._agents", "exchange.cli._assets", "exchange.cli._markets"
-    root.command(
-        _group(
-            "agent",
-            "Admit agents and say what they may do.",
-            {name: f"{agents}:{name}_" for name in ("add", "list", "suspend", "resume")},
-        )
+    for command in (init, serve, status, watch, verify, demo):
+        root.command(command)
+    groups = (
+        ("agent", "Admit agents and say what they may do.", agents),
+        ("asset", "Register what is traded, and issue units of it.", assets),
+        ("market", "Open, list, halt and resume markets.", markets),
     )
-    root.command(
-        _group(
-            "asset",
-            "Register what is traded, and issue units of it.",
-            {name: f"{assets}:{name}_" for name in ("add", "issue", "list")},
-        )
-    )
-    root.command(
-        _group(
-            "market",
-            "Open, list, halt and resume markets.",
-            {name: f"{markets}:{name}_" for name in ("add", "list", "halt", "resume")},
-        )
-    )
+    for name, text, module in groups:
+        group = App(name=name, help=text, version_flags=())
+        for member in module.__all__:
+            if member.endswith("_"):
+                group.command(getattr(module, member), name=member.rstrip("_"))
+        root.command(group)
     return root
 
 
@@ -87,6 +80,8 @@ app: Final = _assemble()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    # Only what the user must know; `serve` configures its own.
+    configure_logging("error")
     try:
         result = app(
             sys.argv[1:] if arguments is None else list(arguments),

@@ -1,5 +1,8 @@
 """``exchange asset``: register what is traded, and issue units of it."""
 
+# The shared flags bring their own help.
+# ruff: noqa: D417
+
 from __future__ import annotations
 
 import asyncio
@@ -36,7 +39,7 @@ def add_(
     name
         Name of the asset: 1 to 32 of a-z 0-9 _ -.
     decimals
-        How finely a unit can be divided.
+        How finely a unit can be divided (default: 0 decimals).
     issuer
         Agent that alone may issue and retire it (default: the operator).
     """
@@ -76,9 +79,7 @@ async def register(operator: Agent, name: str, decimals: int, issuer: str | None
     return True
 
 
-def issue_(
-    asset: str, agent: str, quantity: Decimal, /, *, venue: Venue | None = None, json: Json = False
-) -> None:
+def issue_(asset: str, agent: str, quantity: Decimal, /, *, venue: Venue | None = None, json: Json = False) -> None:
     """Create units of an asset on an agent's account, so that it has something to sell.
 
     Every call creates more. Only the asset's issuer may do it: the operator, unless it was registered for

@@ -1,5 +1,8 @@
 """``exchange init``: create a venue."""
 
+# The shared flags bring their own help.
+# ruff: noqa: D417
+
 from __future__ import annotations
 
 import asyncio
@@ -12,6 +15,7 @@ from cyclopts.validators import Number
 
 from exchange.cli._output import CliError, Json, note, print_json, print_pairs
 from exchange.cli._venue import DEFAULT_DATA, RunFile, operator_of, remember_operator
+from exchange.messages.base import CREDIT_DECIMALS
 
 if TYPE_CHECKING:
     from exchange.adapters.credentials import Keyring
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["init"]
 
 _SUPPLY_CREDITS: Final = 1_000_000_000
+_UNIT: Final = 10**CREDIT_DECIMALS
 
 
 def init(
@@ -43,11 +48,11 @@ def init(
     Parameters
     ----------
     data
-        Directory of the venue; it will hold secrets.
+        Directory of the venue, which will hold secrets (default: exchange-data).
     operator
         Agent id of the first operator (default: operator).
     supply
-        Whole credits that will ever exist.
+        Whole credits that will ever exist (default: 1000000000).
     nats
         URL of an external NATS server.
     creds
@@ -55,7 +60,7 @@ def init(
     journal_creds
         Credential of the journal on that server (default: the venue's own).
     replicas
-        How many servers of a cluster keep the journal.
+        How many servers of a cluster keep the journal (default: 1).
     """
     asyncio.run(_init(data, operator, supply, nats, creds, journal_creds, replicas, json))
 
@@ -82,7 +87,7 @@ async def _init(
         is_new = not files.exists()
         keyring, name = _keys(files, operator)
         _write_server_files(files, keyring, nats)
-        units = supply * 1_000_000
+        units = supply * _UNIT
         if nats is None:
             genesis = await _create_embedded(files, keyring, name, units)
         else:
@@ -197,14 +202,17 @@ async def _read_genesis(client: Any) -> Genesis:
     from exchange.adapters.records import JournalCorrupt, decode_record
     from exchange.messages.admin import Genesis
 
-    async for _, body in Journal(client).read(1, 1):
-        try:
-            command = decode_record(body).batch().submissions[0].command
-        except (JournalCorrupt, IndexError) as error:
-            message = f"the first record of the journal cannot be read: {error}; `exchange verify` tells more"
-            raise CliError(message) from error
-        if isinstance(command, Genesis):
-            return command
+    body = b""
+    # To its end, not only to its first record: that closes it while the connection is open.
+    async for _, stored in Journal(client).read(1, 1):
+        body = stored
+    try:
+        command = decode_record(body).batch().submissions[0].command
+    except (JournalCorrupt, IndexError) as error:
+        message = f"the first record of the journal cannot be read: {error}; `exchange verify` tells more"
+        raise CliError(message) from error
+    if isinstance(command, Genesis):
+        return command
     message = "the journal does not begin with a genesis; `exchange verify` tells more"
     raise CliError(message)
 
@@ -217,18 +225,16 @@ def _warn_of_differences(genesis: Genesis, operator: str, supply: int) -> None:
             f"{operator!r}; use the data directory that belongs to it, or a server without a journal"
         )
         raise CliError(message)
-    if genesis.supply != supply and supply != _SUPPLY_CREDITS * 1_000_000:
-        note(f"the venue exists with a supply of {genesis.supply // 1_000_000} credits, which cannot be changed")
+    if genesis.supply != supply and supply != _SUPPLY_CREDITS * _UNIT:
+        note(f"the venue exists with {genesis.supply // _UNIT} credits; that cannot be changed")
 
 
-def _report(
-    data: Path, operator: str, creds: Path, supply: int, nats: str | None, *, json: bool, is_new: bool
-) -> None:
+def _report(data: Path, operator: str, creds: Path, supply: int, nats: str | None, *, json: bool, is_new: bool) -> None:
     facts = {
         "data": str(data),
         "operator": operator,
         "operator_creds": str(creds),
-        "supply": supply // 1_000_000,
+        "supply": supply // _UNIT,
         "auth_conf": str(data / "auth.conf"),
         "created": is_new,
     }
@@ -241,7 +247,7 @@ def _report(
             ("venue", f"{data} ({'created' if is_new else 'exists'})"),
             ("operator", operator),
             ("credential", creds),
-            ("supply", f"{supply // 1_000_000:,} credits"),
+            ("supply", f"{supply // _UNIT:,} credits"),
             ("trust", data / "auth.conf"),
             ("next", serve),
         ]

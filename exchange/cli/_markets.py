@@ -1,5 +1,8 @@
 """``exchange market``: open, list, halt and resume markets."""
 
+# The shared flags bring their own help.
+# ruff: noqa: D417
+
 from __future__ import annotations
 
 import asyncio
@@ -34,7 +37,7 @@ def add_(
     lot: Decimal | None = None,
     min_quantity: Decimal | None = None,
     max_quantity: Decimal | None = None,
-    create_asset: Annotated[bool, Parameter(negative="")] = False,
+    create_asset: bool = False,
     decimals: Decimals = 0,
     maker_fee_bp: BasisPoints = 0,
     taker_fee_bp: BasisPoints = 0,
@@ -63,18 +66,18 @@ def add_(
     create_asset
         Register the asset first, unless it exists.
     decimals
-        With --create-asset: how finely a unit can be divided.
+        With --create-asset: how finely a unit can be divided (default: 0 decimals).
     maker_fee_bp
-        Fee of who was in the book, in basis points of the value.
+        Fee of who was in the book, in basis points of the value (default: 0).
     taker_fee_bp
-        Fee of who came later.
+        Fee of who came later (default: 0).
     band_bp
         How far from the last price trading halts, in basis points; 0 for never (default: 1000 with a
         --reference, 0 without).
     reference
         Price that the band starts from.
     auction
-        Seconds of call auction before continuous trading.
+        Seconds of call auction before continuous trading (default: 0).
     """
     if band_bp and reference is None:
         message = f"--band-bp {band_bp} needs a price to start from: give --reference"
@@ -98,9 +101,7 @@ def add_(
         say(f"market {name} is open: {base} against credits, tick {tick:f}, phase {facts['phase']}.")
 
 
-async def _add(
-    venue: Venue, name: str, base: str, terms: dict[str, Any], decimals: int | None
-) -> dict[str, Any]:
+async def _add(venue: Venue, name: str, base: str, terms: dict[str, Any], decimals: int | None) -> dict[str, Any]:
     from agent_sdk import UnknownAsset
 
     async with venue.connect() as operator:
@@ -147,7 +148,7 @@ def halt_(
     name: str,
     /,
     *,
-    cancel_only: Annotated[bool, Parameter(negative="")] = False,
+    cancel_only: bool = False,
     venue: Venue | None = None,
     json: Json = False,
 ) -> None:
@@ -171,7 +172,7 @@ def resume_(name: str, /, *, auction: Seconds = 0, venue: Venue | None = None, j
     name
         Name of the market.
     auction
-        Seconds of call auction before continuous trading goes on.
+        Seconds of call auction before continuous trading goes on (default: 0).
     """
     asyncio.run(_set_state(venue or Venue(), name, "open", auction, json))
 

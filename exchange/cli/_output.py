@@ -14,7 +14,17 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["CliError", "Json", "complain", "console", "note", "print_json", "print_pairs", "print_table", "say"]
+__all__ = [
+    "CliError",
+    "Json",
+    "complain",
+    "console",
+    "note",
+    "print_json",
+    "print_pairs",
+    "print_table",
+    "say",
+]
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON instead of text.")]
 
@@ -69,9 +79,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values in two columns."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(name, "–" if value is None else escape(str(value)))
-    console().print(table)
+    rows = list(pairs)
+    width = max((len(name) for name, _ in rows), default=0) + 2
+    out = console()
+    for name, value in rows:
+        shown = "–" if value is None else escape(str(value))
+        out.print(f"[bold]{escape(name):{width}}[/]{shown}", soft_wrap=True)

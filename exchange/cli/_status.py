@@ -54,7 +54,10 @@ def _print(facts: dict[str, Any]) -> None:
             ("venue", facts["url"]),
             ("state", facts["state"]),
             ("version", facts["venue_version"]),
-            ("journal", f"record {facts['index']:,}, epoch {facts['epoch']}, incarnation {facts['incarnation']}"),
+            (
+                "journal",
+                f"record {facts['index']:,}, epoch {facts['epoch']}, incarnation {facts['incarnation']}",
+            ),
             ("venue time", f"{time:%Y-%m-%d %H:%M:%S} UTC"),
             ("up", timedelta(seconds=facts["uptime_seconds"])),
             ("agents", f"{facts['agents']:,}"),

@@ -14,16 +14,17 @@ import msgspec
 from cyclopts import Parameter
 
 from exchange.cli._output import CliError
-from exchange.daemon.venue_files import OPERATOR, VenueFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from agent_sdk import Agent
+    from exchange.daemon.venue_files import VenueFiles
 
 __all__ = ["DEFAULT_DATA", "RunFile", "Running", "Venue", "operator_of", "remember_operator"]
 
 DEFAULT_DATA: Final = Path("exchange-data")
+_OPERATOR: Final = "operator"
 _LOCK_PATIENCE_S: Final = 1.0
 _POLL_S: Final = 0.02
 
@@ -123,7 +124,7 @@ def _try_lock(file: int, kind: int) -> bool:
 class _Facts(msgspec.Struct):
     """Hold what the data directory has to remember besides keys."""
 
-    operator: str = OPERATOR
+    operator: str = _OPERATOR
 
 
 def _facts_file(data: Path) -> Path:
@@ -134,11 +135,11 @@ def operator_of(data: Path) -> str:
     """Return the agent id of the operator whose credential this data directory holds."""
     file = _facts_file(data)
     if not file.exists():
-        return OPERATOR
+        return _OPERATOR
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Facts).operator
     except msgspec.DecodeError as error:
-        message = f"{file} is damaged ({error}); remove it if the operator is called {OPERATOR!r}"
+        message = f"{file} is damaged ({error}); remove it if the operator is called {_OPERATOR!r}"
         raise CliError(message) from None
 
 
@@ -152,8 +153,8 @@ def remember_operator(data: Path, operator: str) -> None:
 class Venue:
     """Say which venue a command is about, and as whom."""
 
-    data: Annotated[Path | None, Parameter(env_var="EXCHANGE_DATA", show_default=lambda _: DEFAULT_DATA)] = None
-    """The venue's data directory; `exchange serve` leaves there where it listens."""
+    data: Annotated[Path | None, Parameter(env_var="EXCHANGE_DATA")] = None
+    """Directory of the venue, where `exchange serve` notes its URL (default: exchange-data)."""
     nats: str | None = None
     """URL of the NATS server, instead of what the data directory says (also NATS_URL)."""
     creds: Path | None = None
@@ -167,6 +168,8 @@ class Venue:
     @property
     def files(self) -> VenueFiles:
         """The files of the data directory."""
+        from exchange.daemon.venue_files import VenueFiles
+
         return VenueFiles(self.directory)
 
     def running(self) -> Running | None:

@@ -127,10 +127,7 @@ class Daemon:
         self._created = False
         if nats.url is not None:
             return Keyring.load(self.files.keys) if self.files.exists() else None
-        if self.files.exists():
-            keyring = Keyring.load(self.files.keys)
-        else:
-            keyring = self.files.create_keyring()
+        keyring = Keyring.load(self.files.keys) if self.files.exists() else self.files.create_keyring()
         # A server that never ran has no journal, and only then may serving create one.
         self._created = not self.files.nats.exists()
         server = EmbeddedServer(
@@ -173,9 +170,7 @@ class Daemon:
         self._closing.callback(high_water.close)
         await self._replay(host, journal, high_water)
         metrics = Metrics(host)
-        leader = Leader(
-            host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water
-        )
+        leader = Leader(host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water)
         ingress.on_drop = host.gateway.count_undecodable
         await self._connect(gateway_creds, "gateway", ingress)
         await self._connect(gateway_creds, "gateway", outgoing, leader.request_epoch)
@@ -228,4 +223,3 @@ class Daemon:
         error = task.exception()
         log.critical("stopped leading", task=task.get_name(), error=repr(error))
         self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")
-

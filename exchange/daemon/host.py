@@ -93,12 +93,10 @@ class Host:
         body = encode_record(batch, outputs, self.hash, self.incarnation)
         return Step(batch, outputs, pending, body, chain_hash(self.hash, body))
 
-    def release(self, step: Step) -> list[tuple[str, bytes]]:
-        """Return what leaves now that a step is durable: replies, private events, market data."""
-        self.hash = step.hash
-        outputs, batch = step.outputs, step.batch
+    def replies(self, step: Step) -> list[tuple[str, bytes]]:
+        """Return the answers to the commands of a step that is durable: they leave first."""
         messages: list[tuple[str, bytes]] = []
-        outcomes = outputs.outcomes
+        outcomes = step.outputs.outcomes
         at = 0
         for _, reply, count, is_array, _ in step.pending:
             if is_array:
@@ -106,6 +104,13 @@ class Host:
             else:
                 messages.append((reply, outcomes[at]))
             at += count
+        return messages
+
+    def release(self, step: Step) -> list[tuple[str, bytes]]:
+        """Take a durable step into the views; return what leaves after the replies: events, market data."""
+        self.hash = step.hash
+        outputs, batch = step.outputs, step.batch
+        messages: list[tuple[str, bytes]] = []
         self.events.fold(outputs.events)
         self.trades.fold(outputs.trades)
         if batch.epoch != self.market_data.epoch:
@@ -118,9 +123,7 @@ class Host:
         messages.extend(self.market_data.collect(outputs, batch.index, batch.time_us))
         return messages
 
-    def _event_messages(
-        self, agent: str, first: int, events: bytes, batch: Batch
-    ) -> list[tuple[str, bytes]]:
+    def _event_messages(self, agent: str, first: int, events: bytes, batch: Batch) -> list[tuple[str, bytes]]:
         subject = f"{SUBJECT_PREFIX}.evt.{agent}"
         if len(events) <= MESSAGE_BYTES_MAX:
             return [(subject, self._encode_events(first, events, batch))]

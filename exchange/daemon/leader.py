@@ -150,6 +150,10 @@ class Leader:
         stored = perf_counter()
         if self._high_water is not None:
             self._high_water.write(index, step.hash)
+        await self._egress.send(self._host.replies(step))
+        # Let the replies go out to the sockets before anything else is computed.
+        await asyncio.sleep(0)
+        replied = perf_counter()
         messages = self._host.release(step)
         released = perf_counter()
         await self._egress.send(messages)
@@ -158,8 +162,8 @@ class Leader:
             step,
             apply_s=apply_s,
             journal_s=stored - started,
-            release_s=released - stored,
-            egress_s=sent - released,
+            release_s=released - replied,
+            egress_s=replied - stored + sent - released,
         )
 
     def _check(self, engine: Engine) -> None:

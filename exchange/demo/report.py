@@ -103,6 +103,14 @@ class RunReport:
     verified: bool | None
     journal_index: int
     state_hash: str
+    processes: int = 1
+    """How many processes shared the agents."""
+    restarts: int = 0
+    """How often the daemon was started again because it had ended by itself."""
+    metrics_url: str | None = None
+    """Where the metrics were while the venue was open."""
+    data: str | None = None
+    """The directory of the venue, if it was kept."""
 
     @property
     def trades(self) -> int:
@@ -226,6 +234,7 @@ def render(report: RunReport) -> Group:
         "",
         _conservation_table(report),
         _verdict(report),
+        _places(report),
     )
 
 
@@ -256,7 +265,10 @@ def _exchange_table(report: RunReport) -> Table:
     for heading in ("orders", "orders/s", "ack p50 ms", "ack p99 ms"):
         table.add_column(heading, justify="right")
     table.add_row(
-        f"{report.orders:,}", f"{report.orders_per_s:,.0f}", _figure(report.ack_p50_ms), _figure(report.ack_p99_ms)
+        f"{report.orders:,}",
+        f"{report.orders_per_s:,.0f}",
+        _figure(report.ack_p50_ms),
+        _figure(report.ack_p99_ms),
     )
     return table
 
@@ -280,11 +292,28 @@ def _verdict(report: RunReport) -> Text:
         conserved = ("An asset is NOT conserved: keep the journal and report this as a bug.", "bold red")
     replay = {
         True: ("Replaying the journal gave the same state", "green"),
-        False: ("Replaying the journal gave ANOTHER state: keep the journal and report this as a bug", "bold red"),
+        False: (
+            "Replaying the journal gave ANOTHER state: keep the journal and report this as a bug",
+            "bold red",
+        ),
         None: ("The journal was not replayed", "yellow"),
     }[report.verified]
     where = f" (index {report.journal_index:,}, state hash {report.state_hash})."
     return Text.assemble(conserved, "\n", replay, where)
+
+
+def _places(report: RunReport) -> Text:
+    """Say what ran where, and what is left of it."""
+    processes = "one process" if report.processes == 1 else f"{report.processes} processes"
+    lines = [f"The agents shared {processes}, each with a credential and a connection of its own."]
+    if report.restarts:
+        times = "once" if report.restarts == 1 else f"{report.restarts} times"
+        lines.append(f"The daemon ended by itself and was started again {times}.")
+    if report.metrics_url is not None:
+        lines.append(f"Metrics were at {report.metrics_url} while the venue was open.")
+    if report.data is not None:
+        lines.append(f"The venue is in {report.data}: `exchange serve --data {report.data}` opens it again.")
+    return Text("\n".join(lines))
 
 
 def _ruler(starts: dict[int, int], width: int) -> str:

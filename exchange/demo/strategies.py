@@ -308,7 +308,10 @@ class ZeroIntelligencePlus(_Trader):
         Cliff (1997): upwards R is from U(1.0, 1.05) and A from U(0.0, 0.05) dollars, downwards R is
         from U(0.95, 1.0) and A from U(-0.05, 0.0) dollars.
         """
-        relative, absolute = self._rng.uniform(0.0, 0.05), self._rng.uniform(0.0, 0.05) * self.ticks_per_dollar
+        relative, absolute = (
+            self._rng.uniform(0.0, 0.05),
+            self._rng.uniform(0.0, 0.05) * self.ticks_per_dollar,
+        )
         return shouted * (1 + relative) + absolute if upwards else shouted * (1 - relative) - absolute
 
 

@@ -178,14 +178,21 @@ class Engine:
                 action, args = waiting.popleft()
                 action(*args)
 
-    def _execute_all(self, submissions: list[Submission], rejections: dict[str, int]) -> list[bytes]:
+    def _execute_all(  # noqa: C901 - in one piece because it is the way of every order
+        self, submissions: list[Submission], rejections: dict[str, int]
+    ) -> list[bytes]:
         """Run the commands of a batch, each unless its id is known; return their encoded outcomes.
 
         This is the way of every order, so the common case stands here in one piece: a registered
         agent's next command of a known session, in time and allowed. The rest is in leaves.
         """
         context = self.context
-        agents, rules, metered, follow_ups = context.agents, self._rules, self.ledger.metered, context.follow_ups
+        agents, rules, metered, follow_ups = (
+            context.agents,
+            self._rules,
+            self.ledger.metered,
+            context.follow_ups,
+        )
         time_us = context.time_us
         latest_us = time_us + MAX_VALIDITY_US
         outcomes: list[bytes] = []
@@ -246,9 +253,7 @@ class Engine:
     ) -> bytes | None:
         """Return the answer to an id that was used before; None when this one was only overtaken."""
         if session.is_forgotten(n):
-            return self._reject(
-                command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how", rejections
-            )
+            return self._reject(command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how", rejections)
         known = session.find(n)
         if known is None:
             return None
@@ -261,9 +266,7 @@ class Engine:
         if command.valid_until_us < time_us:
             detail = f"valid until {command.valid_until_us}, venue time {time_us}"
             return self._reject(command, Reason.EXPIRED, detail, rejections)
-        return self._reject(
-            command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead", rejections
-        )
+        return self._reject(command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead", rejections)
 
     def _refuse(self, agent: AgentRecord, command: Command, role: Role | None, *, opens: bool) -> Outcome | None:
         """Check role, agent state and venue state: the guards that every mechanism would repeat."""

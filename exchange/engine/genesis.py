@@ -14,9 +14,7 @@ DEFAULT_SUPPLY = 1_000_000_000_000_000
 """One thousand million credits, in the credit's smallest unit."""
 
 
-def genesis_batch(
-    operator: str, time_us: int, supply: int = DEFAULT_SUPPLY, settings: Settings | None = None
-) -> Batch:
+def genesis_batch(operator: str, time_us: int, supply: int = DEFAULT_SUPPLY, settings: Settings | None = None) -> Batch:
     """Return record 1: the supply of credits, the first operator, the settings."""
     command = Genesis(
         id="genesis.1",

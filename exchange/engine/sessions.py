@@ -60,10 +60,8 @@ class Session:
         except IndexError:
             self.ring += [None] * (slot - len(self.ring))
             self.ring.append((n, digest, outcome))
-        if n > self.highest:
-            self.highest = n
-        if valid_until_us > self.last_valid_until_us:
-            self.last_valid_until_us = valid_until_us
+        self.highest = max(self.highest, n)
+        self.last_valid_until_us = max(self.last_valid_until_us, valid_until_us)
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""

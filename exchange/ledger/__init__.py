@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exchange.ledger.accounts import Account, AccountKind, Asset, Balance, KindTotal
-from exchange.ledger.ledger import Leg, Ledger, LedgerError
+from exchange.ledger.ledger import Ledger, LedgerError, Leg
 from exchange.ledger.meters import SpendMeter
 
 __all__ = [

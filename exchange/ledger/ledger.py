@@ -10,7 +10,7 @@ from exchange.ledger.meters import SpendMeter
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Leg", "Ledger", "LedgerError"]
+__all__ = ["Ledger", "LedgerError", "Leg"]
 
 Leg = tuple[Balance, int, int]
 """A balance, the change of what is available, the change of what is held."""
@@ -195,9 +195,7 @@ class Ledger:
                 if total.amount != sums.get((name, kind), 0)
             )
         broken.extend(
-            f"meter_holds_match: {meter.subject}"
-            for meter in self.meters.values()
-            if meter.held != held.get(meter, 0)
+            f"meter_holds_match: {meter.subject}" for meter in self.meters.values() if meter.held != held.get(meter, 0)
         )
         return broken
 
@@ -210,7 +208,9 @@ class Ledger:
                     account.name,
                     account.kind,
                     # An empty balance says nothing, and when it was opened must not matter.
-                    sorted([b.asset.name, b.available, b.held] for b in account.balances.values() if b.available or b.held),
+                    sorted(
+                        [b.asset.name, b.available, b.held] for b in account.balances.values() if b.available or b.held
+                    ),
                 ]
                 for account in self.accounts.values()
             ],

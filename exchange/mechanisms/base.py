@@ -44,7 +44,17 @@ class NotFound(Exception):
 class AgentRecord:
     """Hold what the venue knows about one agent, and what is on its way to it."""
 
-    __slots__ = ("agent_id", "halted_by_owner", "outbox", "owner", "roles", "seq", "sessions", "skills", "state")
+    __slots__ = (
+        "agent_id",
+        "halted_by_owner",
+        "outbox",
+        "owner",
+        "roles",
+        "seq",
+        "sessions",
+        "skills",
+        "state",
+    )
 
     def __init__(self, agent_id: str, owner: str, roles: tuple[Role, ...], skills: tuple[str, ...]) -> None:
         self.agent_id = agent_id
@@ -87,8 +97,20 @@ class Context:
     """
 
     __slots__ = (
-        "agents", "deadlines", "dirty", "epoch", "follow_ups", "index", "ledger", "next_ids",
-        "settings", "time_us", "touched", "trades", "venue_state", "_reactions",
+        "_reactions",
+        "agents",
+        "deadlines",
+        "dirty",
+        "epoch",
+        "follow_ups",
+        "index",
+        "ledger",
+        "next_ids",
+        "settings",
+        "time_us",
+        "touched",
+        "trades",
+        "venue_state",
     )  # fmt: skip
 
     def __init__(self, ledger: Ledger, settings: Settings, deadlines: Scheduler) -> None:

@@ -14,7 +14,16 @@ import msgspec
 
 from exchange.messages.base import Command, Event, Query
 
-__all__ = ["COMMANDS", "EVENTS", "QUERIES", "command_union", "event_union", "family_of", "query_union", "tag_of"]
+__all__ = [
+    "COMMANDS",
+    "EVENTS",
+    "QUERIES",
+    "command_union",
+    "event_union",
+    "family_of",
+    "query_union",
+    "tag_of",
+]
 
 for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
     importlib.import_module(f"{__name__}.{_module}")

@@ -97,7 +97,7 @@ class RegisterAgent(Command, tag="admin.register_agent", kw_only=True):
         default_factory=lambda: list[Role](("trader",))
     )
     endowment: Amount | None = None
-    skills: Annotated[list[Skill], Meta(max_length=64)] = []
+    skills: Annotated[list[Skill], Meta(max_length=64)] = msgspec.field(default_factory=list)
 
 
 class SuspendAgent(Command, tag="admin.suspend_agent", kw_only=True):

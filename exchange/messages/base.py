@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from exchange.messages.reasons import RefusalReason, Reason
+from exchange.messages.reasons import Reason, RefusalReason
 
 __all__ = [
     "CREDIT",
@@ -106,9 +106,7 @@ class Command(
     valid_until_us: TimestampUs
 
 
-class Outcome(
-    msgspec.Struct, tag_field="type", tag="outcome", omit_defaults=True, gc=False
-):
+class Outcome(msgspec.Struct, tag_field="type", tag="outcome", omit_defaults=True, gc=False):
     """Tell what became of one command. Mechanisms extend it with what they have to say."""
 
     id: str
@@ -118,9 +116,7 @@ class Outcome(
     detail: str | None = None
 
 
-class Refusal(
-    msgspec.Struct, tag_field="type", tag="refusal", omit_defaults=True, gc=False
-):
+class Refusal(msgspec.Struct, tag_field="type", tag="refusal", omit_defaults=True, gc=False):
     """Answer a message that was refused before the journal: nothing was done, nothing is remembered."""
 
     reason: RefusalReason
@@ -137,7 +133,12 @@ class Event(msgspec.Struct, tag_field="type", tag="event", omit_defaults=True, g
 
 
 class Query(
-    msgspec.Struct, tag_field="type", tag="query", forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+    msgspec.Struct,
+    tag_field="type",
+    tag="query",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    kw_only=True,
 ):
     """Ask the venue for what it knows; changes nothing and is not journaled."""
 

@@ -32,10 +32,10 @@ from exchange.messages.base import (
 
 __all__ = [
     "AmendOrder",
+    "BboMessage",
     "BookMessage",
     "BookResult",
     "BookSnapshot",
-    "BboMessage",
     "CancelAllAfter",
     "CancelOrder",
     "CreateMarket",

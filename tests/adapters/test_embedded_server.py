@@ -77,7 +77,7 @@ async def wait_gone(pid: int, timeout_s: float = 10.0) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")  # noqa: ASYNC240 - not a disk
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
             state = stat.rpartition(") ")[2][0]
         except (FileNotFoundError, ProcessLookupError):
             return
@@ -223,7 +223,7 @@ async def test_a_cancelled_start_leaves_nothing(tmp_path: Path, keyring: Keyring
     """Cancelling start() stops the process and frees the directory."""
     server = EmbeddedServer(tmp_path, keyring)
     start = asyncio.create_task(server.start())
-    while server.pid is None:  # noqa: ASYNC110 - the moment after the fork has no event
+    while server.pid is None:
         await asyncio.sleep(0)
     start.cancel()
     with pytest.raises(asyncio.CancelledError):

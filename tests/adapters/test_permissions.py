@@ -139,7 +139,7 @@ async def venue(tmp_path: Path) -> AsyncIterator[Venue]:
 async def received(condition: Callable[[], bool]) -> None:
     """Wait until a condition on what a client received holds."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - conditions on lists have no event
+        while not condition():
             await asyncio.sleep(0.005)
 
 
@@ -346,7 +346,7 @@ async def test_the_system_user_can_ask_the_server(venue: Venue) -> None:
     assert json.loads(reply.data)["server"]["name"] == "exchange"
 
 
-def forge(venue: Venue, issuer: Any, nats_claims: dict[str, Any], name: str = "mallory") -> Path:  # noqa: ANN401
+def forge(venue: Venue, issuer: Any, nats_claims: dict[str, Any], name: str = "mallory") -> Path:
     """Write a credential signed by `issuer`, an nkey, with claims of the test's choosing."""
     user_seed = nkeys.encode_seed(b"m" * 32, nkeys.PREFIX_BYTE_USER)
     claims = {

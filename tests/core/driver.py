@@ -17,7 +17,7 @@ from exchange.messages.admin import (
     SuspendAgent,
 )
 from exchange.messages.orders import AmendOrder, CancelAllAfter, CancelOrder, MassCancel, PlaceOrder
-from tests.core.venue import OPERATOR, SECOND_US, Venue
+from exchange.testing import OPERATOR, SECOND_US, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,9 +70,7 @@ class Driver:
         if order.remaining:
             self._resting.append((agent, order.order_id))
 
-    def next(  # noqa: PLR0911 - a table of chances
-        self, time_us: int
-    ) -> tuple[str, type, dict[str, Any]] | int:
+    def next(self, time_us: int) -> tuple[str, type, dict[str, Any]] | int:
         """Return a sender with a command, or by how many microseconds to let time pass."""
         random = self._random
         dice = random.random()

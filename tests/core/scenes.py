@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.core.venue import Venue
+from exchange.testing import Venue
 
 __all__ = ["AGENTS", "scene"]
 

@@ -25,8 +25,8 @@ from exchange.messages.admin import (
 from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.orders import CancelAllAfter
 from exchange.messages.reasons import Reason
+from exchange.testing import OPERATOR, START_US, Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import OPERATOR, START_US, Venue, assert_rejected
 
 # ── genesis and registration ────────────────────────────────────────────────────────────────────
 
@@ -177,9 +177,7 @@ def test_revocation_is_for_good(venue: Venue) -> None:
         assert_rejected(venue.submit(OPERATOR, kind, agent="alice"), Reason.AGENT_REVOKED)
     assert_rejected(venue.submit(OPERATOR, RegisterAgent, agent="alice", owner="x"), Reason.AGENT_EXISTS)
     assert_rejected(venue.submit("alice", CancelAllAfter, seconds=5), Reason.AGENT_REVOKED)
-    assert_rejected(
-        venue.submit(OPERATOR, IssueAsset, asset="cpu", agent="alice", quantity=1), Reason.UNKNOWN_AGENT
-    )
+    assert_rejected(venue.submit(OPERATOR, IssueAsset, asset="cpu", agent="alice", quantity=1), Reason.UNKNOWN_AGENT)
     venue.advance(10)
 
 
@@ -276,6 +274,4 @@ def test_the_venue_admits_only_so_many_agents() -> None:
     """Beyond the cap a registration is rejected and changes nothing."""
     venue = Venue(settings=Settings(max_agents=2))
     venue.register("alice")
-    assert_rejected(
-        venue.submit(OPERATOR, RegisterAgent, agent="bob", owner="bob"), Reason.TOO_MANY_AGENTS
-    )
+    assert_rejected(venue.submit(OPERATOR, RegisterAgent, agent="bob", owner="bob"), Reason.TOO_MANY_AGENTS)

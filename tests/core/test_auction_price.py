@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.core.venue import Venue
+from exchange.testing import Venue
 
 LEVELS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 9)), min_size=0, max_size=8)
 
@@ -61,7 +61,7 @@ def test_the_price_is_the_one_that_a_search_over_every_tick_finds(
     asks: list[tuple[int, int]],
     reference: int | None,
     tick: int,
-    icebergs: bool,  # noqa: FBT001
+    icebergs: bool,
 ) -> None:
     """Price and volume are those of the plain search; the book that is left is not crossed."""
     bids = [(price * tick, quantity) for price, quantity in bids]
@@ -81,9 +81,7 @@ def test_the_price_is_the_one_that_a_search_over_every_tick_finds(
 
 @settings(max_examples=100)
 @given(LEVELS, LEVELS)
-def test_an_auction_fills_the_better_prices_first(
-    bids: list[tuple[int, int]], asks: list[tuple[int, int]]
-) -> None:
+def test_an_auction_fills_the_better_prices_first(bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> None:
     """No buyer is left over whose limit is above that of one who traded; sellers alike."""
     venue = auction(bids, asks, None, 1, icebergs=False)
     left = {order.order_id: order for agent in ("buyer", "seller") for order in venue.orders(agent)}

@@ -26,9 +26,9 @@ from exchange.messages.admin import (
     Settings,
 )
 from exchange.messages.orders import CancelAllAfter, GetBook, ListMarkets, ListOrders, PlaceOrder
+from exchange.testing import OPERATOR, SECOND_US, START_US, Venue
 from tests.core.driver import TRADERS, Driver, trading_venue
 from tests.core.scenes import scene
-from tests.core.venue import OPERATOR, SECOND_US, START_US, Venue
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,9 +95,7 @@ def test_how_commands_were_batched_does_not_matter_to_their_outcomes(venue: Venu
         ]
     ]
     one_by_one = [venue.submit(agent, PlaceOrder, **terms).encoded for agent, terms in orders]
-    at_once = other.send_batch(
-        [(agent, other.command(agent, PlaceOrder, **terms)) for agent, terms in orders]
-    )
+    at_once = other.send_batch([(agent, other.command(agent, PlaceOrder, **terms)) for agent, terms in orders])
     assert one_by_one == [answer.encoded for answer in at_once]
     assert venue.engine.business_hash() == other.engine.business_hash()
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.orders.naive import NaiveBook
+from exchange.testing import SECOND_US, Venue
 from tests.core.driver import Driver, trading_venue
-from tests.core.venue import SECOND_US, Venue
 
 LONG_RUN_COMMANDS: Final = 20_000
 

@@ -9,8 +9,8 @@ from exchange.messages.admin import Settings
 from exchange.messages.base import MAX_VALIDITY_US, WINDOW_OUTCOMES
 from exchange.messages.orders import PlaceOrder
 from exchange.messages.reasons import Reason
+from exchange.testing import SECOND_US, Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import SECOND_US, Venue, assert_rejected
 
 
 def order(venue: Venue, command_id: str, **fields: object) -> PlaceOrder:
@@ -144,9 +144,7 @@ def test_a_late_command_expires_and_is_not_remembered(venue: Venue) -> None:
 def test_a_command_may_be_valid_for_60_seconds_and_not_longer(venue: Venue) -> None:
     """60 s ahead of venue time is the limit, to the microsecond."""
     limit = venue.time_us + MAX_VALIDITY_US
-    assert_rejected(
-        venue.send("alice", order(venue, "s.1", valid_until_us=limit + 1)), Reason.VALID_UNTIL_TOO_FAR
-    )
+    assert_rejected(venue.send("alice", order(venue, "s.1", valid_until_us=limit + 1)), Reason.VALID_UNTIL_TOO_FAR)
     assert venue.send("alice", order(venue, "s.1", valid_until_us=limit)).accepted
 
 

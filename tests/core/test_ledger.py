@@ -217,9 +217,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.held[key] += quantity
 
     @rule(
-        legs=st.lists(
-            st.tuples(accounts, accounts, assets, quantities, quantities, st.booleans()), max_size=4
-        ),
+        legs=st.lists(st.tuples(accounts, accounts, assets, quantities, quantities, st.booleans()), max_size=4),
         stray=st.sampled_from([0, 0, 0, 1]),
     )
     def post(self, legs: list[tuple[str, str, str, int, int, bool]], stray: int) -> None:
@@ -258,6 +256,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True
-)
+TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)

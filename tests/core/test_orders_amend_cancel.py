@@ -7,8 +7,8 @@ import pytest
 from exchange.messages.admin import HaltAgent, Settings, SuspendAgent
 from exchange.messages.orders import AmendOrder, CancelAllAfter, CancelOrder, MassCancel
 from exchange.messages.reasons import Reason
+from exchange.testing import OPERATOR, Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import OPERATOR, Venue, assert_rejected
 
 
 @pytest.mark.parametrize(

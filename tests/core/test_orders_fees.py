@@ -8,8 +8,8 @@ from exchange.messages.admin import Settings
 from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.orders import AmendOrder
 from exchange.messages.reasons import Reason
+from exchange.testing import Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import Venue, assert_rejected
 
 
 def test_an_orders_fee_is_rounded_up_once_over_all_its_fills() -> None:

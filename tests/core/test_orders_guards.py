@@ -10,8 +10,8 @@ from exchange.messages.admin import HaltAgent, HaltMarket, RevokeAgent, SetSpend
 from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.orders import CancelOrder, CreateMarket, PlaceOrder
 from exchange.messages.reasons import Reason
+from exchange.testing import OPERATOR, SECOND_US, Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import OPERATOR, SECOND_US, Venue, assert_rejected
 
 GOOD: dict[str, Any] = {"market": "cpu", "side": "buy", "quantity": 10, "price": 100}
 
@@ -47,9 +47,7 @@ GOOD: dict[str, Any] = {"market": "cpu", "side": "buy", "quantity": 10, "price":
         ({"quantity": 1_010, "side": "sell"}, Reason.INSUFFICIENT_ASSET),
     ],
 )
-def test_an_order_that_breaks_a_rule_is_rejected_and_changes_nothing(
-    change: dict[str, Any], reason: Reason
-) -> None:
+def test_an_order_that_breaks_a_rule_is_rejected_and_changes_nothing(change: dict[str, Any], reason: Reason) -> None:
     """In a market with tick 2, lot 10 and sizes 10 … 10,000, one thing is wrong at a time."""
     venue = scene(tick=2, lot=10, min_quantity=10, max_quantity=10_000)
     assert_rejected(venue.submit("alice", PlaceOrder, **{**GOOD, **change}), reason)
@@ -129,7 +127,7 @@ def test_a_guard_that_fails_after_the_period_rolled_changes_nothing(venue: Venue
         ({"price": None, "client_order_id": "x"}, False, Reason.MISSING_FIELD),
     ],
 )
-def test_the_reasons_are_in_order_of_precedence(terms: dict[str, Any], halt: bool, reason: Reason) -> None:  # noqa: FBT001
+def test_the_reasons_are_in_order_of_precedence(terms: dict[str, Any], halt: bool, reason: Reason) -> None:
     """The list of reasons says which one is told when several hold."""
     venue = scene(tick=2, lot=10)
     venue.buy("alice", 10, 100, client_order_id="x")

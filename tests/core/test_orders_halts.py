@@ -7,8 +7,8 @@ import pytest
 from exchange.messages.admin import HaltMarket, HaltVenue, Settings
 from exchange.messages.orders import AmendOrder, CancelAllAfter, CancelOrder, MassCancel
 from exchange.messages.reasons import Reason
+from exchange.testing import OPERATOR, SECOND_US, Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import OPERATOR, SECOND_US, Venue, assert_rejected
 
 
 @pytest.fixture

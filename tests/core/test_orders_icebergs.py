@@ -6,7 +6,7 @@ import pytest
 
 from exchange.messages.orders import AmendOrder
 from exchange.messages.reasons import Reason
-from tests.core.venue import Venue, assert_rejected
+from exchange.testing import Venue, assert_rejected
 
 
 def test_only_the_display_quantity_is_shown_and_all_is_held(venue: Venue) -> None:
@@ -52,9 +52,7 @@ def test_the_last_slice_is_what_is_left(venue: Venue) -> None:
 def test_an_iceberg_takes_with_all_of_it_and_shows_the_rest_in_slices(venue: Venue) -> None:
     """As a taker it trades like any limit order."""
     venue.buy("bob", 4, 100)
-    assert (
-        venue.sell("alice", 10, 100, order_type="iceberg", display_quantity=5).brief == "partially_filled 4+6"
-    )
+    assert venue.sell("alice", 10, 100, order_type="iceberg", display_quantity=5).brief == "partially_filled 4+6"
     assert venue.book() == ([], [(100, 5)])
 
 

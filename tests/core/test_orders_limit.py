@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from exchange.messages.orders import AmendOrder, CancelOrder, GetOrder, PlaceOrder
+from exchange.testing import Venue
 from tests.core.scenes import scene
-from tests.core.venue import Venue
 
 
 def test_a_lone_order_rests_and_holds_its_worst_case(venue: Venue) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from exchange.messages.orders import PlaceOrder
 from exchange.messages.reasons import Reason
+from exchange.testing import Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import Venue, assert_rejected
 
 
 def test_a_market_buy_without_a_band_needs_a_protection_price(venue: Venue) -> None:

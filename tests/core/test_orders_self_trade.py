@@ -7,8 +7,8 @@ import pytest
 from exchange.messages.admin import Settings
 from exchange.messages.orders import AmendOrder
 from exchange.messages.reasons import Reason
+from exchange.testing import Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import Venue, assert_rejected
 
 
 @pytest.fixture
@@ -31,9 +31,7 @@ def fleet(venue: Venue) -> Venue:
         ("decrement", "expired 2+0", [(101, 1)], ["#1 expired 0 self_trade", "#3 reduced 1 left 1"]),
     ],
 )
-def test_each_mode(
-    fleet: Venue, mode: str, outcome: str, asks: list[tuple[int, int]], alma_heard: list[str]
-) -> None:
+def test_each_mode(fleet: Venue, mode: str, outcome: str, asks: list[tuple[int, int]], alma_heard: list[str]) -> None:
     """What happens to a taker of 6 that meets 3 of its own owner, 2 of another, 2 of its own again."""
     fleet.sell("alma", 3, 100)
     fleet.sell("bob", 2, 100)
@@ -110,9 +108,7 @@ def test_decrement_eats_an_iceberg_slice_by_slice(fleet: Venue) -> None:
         ("none", 7, "filled 7+0"),
     ],
 )
-def test_fok_counts_only_what_it_may_really_trade(
-    fleet: Venue, mode: str, quantity: int, expected: str
-) -> None:
+def test_fok_counts_only_what_it_may_really_trade(fleet: Venue, mode: str, quantity: int, expected: str) -> None:
     """Its owner's orders do not count, and where they would end it, neither does what is behind."""
     fleet.sell("bob", 2, 100)
     fleet.sell("alma", 3, 100)

@@ -7,8 +7,8 @@ import pytest
 from exchange.messages.admin import Settings
 from exchange.messages.orders import AmendOrder, CancelOrder
 from exchange.messages.reasons import Reason
+from exchange.testing import Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import Venue, assert_rejected
 
 
 def trade_at(venue: Venue, price: int) -> None:
@@ -115,9 +115,7 @@ def test_a_cascade_beyond_the_cap_of_one_command_goes_on_later() -> None:
         ("sell", 99, "new 0+1"),
     ],
 )
-def test_a_trigger_that_the_last_trade_meets_is_refused(
-    venue: Venue, side: str, trigger: int, expected: str
-) -> None:
+def test_a_trigger_that_the_last_trade_meets_is_refused(venue: Venue, side: str, trigger: int, expected: str) -> None:
     """After a trade at 100 a buy stop must lie above and a sell stop below."""
     trade_at(venue, 100)
     price = 200 if side == "buy" else 1
@@ -187,9 +185,7 @@ def test_amending_a_stop_is_guarded(venue: Venue, fields: dict[str, int], reason
 def test_a_resting_order_takes_no_trigger(venue: Venue) -> None:
     """Only a stop that still waits has one."""
     venue.buy("alice", 1, 100)
-    assert_rejected(
-        venue.submit("alice", AmendOrder, order_id=1, trigger_price=120), Reason.FIELD_NOT_ALLOWED
-    )
+    assert_rejected(venue.submit("alice", AmendOrder, order_id=1, trigger_price=120), Reason.FIELD_NOT_ALLOWED)
 
 
 def test_a_rejected_order_sets_nothing_off(venue: Venue) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from exchange.messages.admin import Settings
 from exchange.messages.reasons import Reason
+from exchange.testing import SECOND_US, Venue, assert_rejected
 from tests.core.scenes import scene
-from tests.core.venue import SECOND_US, Venue, assert_rejected
 
 
 def test_ioc_trades_what_it_can_and_expires_the_rest(venue: Venue) -> None:

@@ -7,7 +7,7 @@ import pytest
 from exchange.messages.admin import GetSpendLimits, ResumeAgent, RevokeAgent, SetSpendLimit, SpendLimitReached
 from exchange.messages.orders import CancelOrder, MassCancel
 from exchange.messages.reasons import Reason
-from tests.core.venue import OPERATOR, Venue, assert_rejected
+from exchange.testing import OPERATOR, Venue, assert_rejected
 
 
 def reached(venue: Venue, agent: str) -> list[tuple[int, int, int]]:
@@ -164,9 +164,7 @@ def test_a_limit_of_zero_allows_nothing(venue: Venue) -> None:
         (OPERATOR, {"owner": "nobody"}, Reason.UNKNOWN_AGENT),
     ],
 )
-def test_who_may_set_a_limit(
-    venue: Venue, sender: str, fields: dict[str, str], reason: Reason | None
-) -> None:
+def test_who_may_set_a_limit(venue: Venue, sender: str, fields: dict[str, str], reason: Reason | None) -> None:
     """Operators any; the owner's other agents; never the agent itself."""
     venue.register("alma", owner="alice")
     answer = venue.submit(sender, SetSpendLimit, total=500, **fields)

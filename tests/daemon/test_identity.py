@@ -10,7 +10,16 @@ import msgspec
 import nats.errors
 import pytest
 
-from tests.daemon.support import WAIT_S, Setting, config, open_client, raw_socket, running_daemon, set_up_market, wait_until
+from tests.daemon.support import (
+    WAIT_S,
+    Setting,
+    config,
+    open_client,
+    raw_socket,
+    running_daemon,
+    set_up_market,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,7 +118,9 @@ async def test_alice_hears_only_what_is_hers_or_public(venue: Setting, subject: 
         assert [line for line in errors if "permissions violation" in line and subject.lower() in line], errors
 
 
-@pytest.mark.parametrize("reply", ["_INBOX.bob.x", "exchange.v1.evt.bob", "exchange.v1.cmd.bob.orders", "x", "_INBOX.alicex.1"])
+@pytest.mark.parametrize(
+    "reply", ["_INBOX.bob.x", "exchange.v1.evt.bob", "exchange.v1.cmd.bob.orders", "x", "_INBOX.alicex.1"]
+)
 async def test_no_answer_reaches_somebody_else(venue: Setting, reply: str) -> None:
     """A command that asks for its answer elsewhere is dropped and counted: nothing ran, nothing arrives."""
     async with (
@@ -163,7 +174,10 @@ async def test_the_payload_names_nobody(venue: Setting) -> None:
         pytest.param(b"PUB exchange.v1.cmd.alice.orders _INBOX.alice..1 2\r\n{}\r\n", id="empty token in reply"),
         pytest.param(b"PUB exchange.v1.cmd.alice.orders _INBOX.alice.\x00 2\r\n{}\r\n", id="NUL in reply"),
         pytest.param(b"PUB exchange.v1.cmd.alice." + b"a" * 3_900 + b" _INBOX.alice.1 2\r\n{}\r\n", id="long subject"),
-        pytest.param(b"PUB exchange.v1.cmd.alice.orders _INBOX.alice." + b"a" * 3_900 + b" 2\r\n{}\r\n", id="long reply"),
+        pytest.param(
+            b"PUB exchange.v1.cmd.alice.orders _INBOX.alice." + b"a" * 3_900 + b" 2\r\n{}\r\n",
+            id="long reply",
+        ),
         pytest.param(b"PUB exchange.v1.cmd.alice.orders 2\r\n{}\r\n", id="no reply"),
         pytest.param(with_headers(b"NATS/1.0\r\n\r\n"), id="no headers"),
         pytest.param(with_headers(b"NATS/1.0\r\n\xff\xfe: \xff\xff\r\n\r\n"), id="headers are not UTF-8"),
@@ -174,7 +188,10 @@ async def test_the_payload_names_nobody(venue: Setting) -> None:
         pytest.param(with_headers(b"NATS/1.0\r\n: : : :\r\n\r\n"), id="header without a name"),
         pytest.param(with_headers(b"NATS/1.0 503\r\n\r\n"), id="a status of the server's"),
         pytest.param(with_headers(b"NATS/1.0\r\n" + b"a: b\r\n" * 20_000 + b"\r\n"), id="20,000 headers"),
-        pytest.param(b"PUB exchange.v1.query.alice.\xff\xfe _INBOX.alice.1 2\r\n{}\r\n", id="query subject is not UTF-8"),
+        pytest.param(
+            b"PUB exchange.v1.query.alice.\xff\xfe _INBOX.alice.1 2\r\n{}\r\n",
+            id="query subject is not UTF-8",
+        ),
     ],
 )
 async def test_no_message_of_one_agent_deafens_the_venue(venue: Setting, message: bytes) -> None:

@@ -129,7 +129,7 @@ async def _try_create_stream(site: Site, urls: list[str], replicas: int) -> int:
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
     """Run a checking program; return what it says, or fail with it."""
-    done = subprocess.run(  # noqa: S603 - programs and files of this repository
+    done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,

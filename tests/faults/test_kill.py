@@ -43,8 +43,8 @@ async def trading_venue(directory: Path, seed: int) -> AsyncIterator[tuple[Venue
             await operator.admin.register_asset("cpu")
             await operator.admin.create_market("cpu", "cpu", tick=1, price_band_bp=0)
             for agent in AGENTS:
-                await operator.admin.register_agent(agent, agent, endowment=1_000_000)
-                await operator.admin.issue_asset("cpu", agent, 10_000)
+                await operator.admin.register_agent(agent, agent, endowment=10_000)
+                await operator.admin.issue_asset("cpu", agent, 1_000)
         for n, agent in enumerate(AGENTS):
             trader = Trader(agent, venue, Random(f"{seed} {n}"))
             traders.append(trader)
@@ -94,9 +94,7 @@ async def prove_at_rest(venue: VenueProcess, traders: list[Trader]) -> None:
         labels = Counter(event.client_order_id for event in trader.events if isinstance(event, OrderPlaced))
         assert trader.denied & labels.keys() == set(), "refused or rejected, and placed all the same"
         assert {label: labels[label] for label in trader.labels.values() if labels[label] != 1} == {}
-        for label, command_id in trader.unknown.items():
-            settled = await agent.outcome(command_id)
-            assert labels[label] == (settled.state == "accepted"), (label, settled)
+        assert {label: state for label, state in trader.settled.items() if labels[label] != (state == "accepted")} == {}
         for command_id in list(trader.placed)[-50:]:
             settled = await agent.outcome(command_id, valid_until_us=1)
             assert settled.state == "accepted"
@@ -117,7 +115,9 @@ async def prove_by_journal(venue: VenueProcess, traders: list[Trader]) -> dict[s
     epochs: set[int] = set()
     await server.start()
     try:
-        client = await nats.connect(server.url, user_credentials=str(keyring.journal_creds_path), inbox_prefix="_INBOX.journal")
+        client = await nats.connect(
+            server.url, user_credentials=str(keyring.journal_creds_path), inbox_prefix="_INBOX.journal"
+        )
         try:
             journal = Journal(client)
             await journal.open()
@@ -159,8 +159,10 @@ def tell(what: str, venue: VenueProcess, traders: list[Trader], **more: Any) -> 
         "acknowledged orders": sum(len(trader.placed) for trader in traders),
         "events": sum(len(trader.events) for trader in traders),
         "messages sent": sum(len(trader.transport.copies) for trader in traders),
-        "repeated copies": sum(sum(trader.transport.copies.values()) - len(trader.transport.copies) for trader in traders),
-        "unknown, then settled": sum(len(trader.unknown) for trader in traders),
+        "repeated copies": sum(
+            sum(trader.transport.copies.values()) - len(trader.transport.copies) for trader in traders
+        ),
+        "unknown, then settled": sum(len(trader.settled) for trader in traders),
         "problems": dict(sum((trader.problems for trader in traders), Counter())),
         "refusals": dict(sum((trader.transport.refusals for trader in traders), Counter())),
         **more,
@@ -180,7 +182,7 @@ async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int) -> None
             if kill % 3 == 2:
                 # Once more while it starts: before, during or after the replay.
                 await venue.spawn()
-                await asyncio.sleep(random.uniform(0.0, 0.8))
+                await asyncio.sleep(random.uniform(0.2, 1.4))
                 await venue.kill()
             await venue.start()
             await prove_so_far(traders)
@@ -210,3 +212,21 @@ async def test_the_server_is_killed_under_the_daemon(tmp_path: Path, seed: int) 
         await venue.kill()
         tell("server killed", venue, traders, **await prove_by_journal(venue, traders))
         assert sum(len(trader.placed) for trader in traders) > 500
+
+
+async def test_killed_while_it_is_created(tmp_path: Path) -> None:
+    """A venue whose very first start is killed at any moment starts the next time, and is whole."""
+    random = Random(3)
+    for attempt in range(6):
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        venue = VenueProcess(directory / "venue")
+        try:
+            await venue.spawn()
+            await asyncio.sleep(random.uniform(0.3, 0.8))
+            await venue.kill()
+            await venue.start()
+            async with connect(venue.url, venue.creds("operator")) as operator:
+                assert (await operator.status()).conservation_difference == 0
+        finally:
+            await venue.stop()

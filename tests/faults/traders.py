@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent_sdk import Agent, ExchangeError, Gap, NewOrder, Order, OutcomeUnknown, connect
+from agent_sdk import Agent, ExchangeError, Gap, NewOrder, Order, OutcomeUnknown, RequestTimeout, connect
 from agent_sdk.event_models import AgentEvent, OrderCanceled, OrderExpired, OrderFilled, OrderPlaced
 from agent_sdk.nats_transport import NatsTransport
 
@@ -73,8 +73,8 @@ class Trader:
         """The label of every acknowledged order by its command id."""
         self.denied: set[str] = set()
         """The labels of orders that were certainly not placed."""
-        self.unknown: dict[str, str] = {}
-        """The command id of every order of unknown outcome by its label."""
+        self.settled: dict[str, str] = {}
+        """How each order of unknown outcome was settled, by its label."""
         self.events: list[AgentEvent | Gap] = []
         self.problems: Counter[str] = Counter()
         self._open: list[int] = []
@@ -118,7 +118,11 @@ class Trader:
     # ── trading ─────────────────────────────────────────────────────────────────────────────────
 
     async def _work(self, agent: Agent) -> None:
-        actions: list[Callable[[Agent], Any]] = [self._place] * 6 + [self._place_many, self._cancel, self._cancel]
+        actions: list[Callable[[Agent], Any]] = [self._place] * 6 + [
+            self._place_many,
+            self._cancel,
+            self._cancel,
+        ]
         while not self._is_stopping:
             await self.random.choice(actions)(agent)
             await asyncio.sleep(self.random.uniform(0, 0.004))
@@ -141,19 +145,24 @@ class Trader:
         terms = {name: getattr(order, name) for name in ("time_in_force", "self_trade_prevention", "client_order_id")}
         try:
             placed: Order | ExchangeError = await agent.place(
-                "cpu", order.side, order.quantity, order.price, timeout=self.random.choice([0.3, 3.0, 15.0]), **terms
+                "cpu",
+                order.side,
+                order.quantity,
+                order.price,
+                timeout=self.random.choice([0.3, 3.0, 15.0]),
+                **terms,
             )
         except ExchangeError as error:
             placed = error
-        self._note(order, placed)
+        await self._note(agent, order, placed)
 
     async def _place_many(self, agent: Agent) -> None:
         orders = [self._draw() for _ in range(self.random.randint(2, 8))]
         results = await agent.place_many(orders, timeout=self.random.choice([3.0, 15.0]))
         for order, result in zip(orders, results, strict=True):
-            self._note(order, result)
+            await self._note(agent, order, result)
 
-    def _note(self, order: NewOrder, result: Order | ExchangeError) -> None:
+    async def _note(self, agent: Agent, order: NewOrder, result: Order | ExchangeError) -> None:
         assert order.client_order_id is not None
         if isinstance(result, Order):
             assert result.command_id is not None
@@ -164,10 +173,24 @@ class Trader:
                 self._open.append(result.id)
         elif isinstance(result, OutcomeUnknown):
             self.problems["OutcomeUnknown"] += 1
-            self.unknown[order.client_order_id] = result.id
+            await self._settle(agent, order.client_order_id, result)
         else:
             self.problems[type(result).__name__] += 1
             self.denied.add(order.client_order_id)
+
+    async def _settle(self, agent: Agent, label: str, unknown: OutcomeUnknown) -> None:
+        # At once: the venue remembers the latest 1,024 outcomes of a session.
+        async with asyncio.timeout(60):
+            while label not in self.settled:
+                with contextlib.suppress(RequestTimeout):
+                    settled = await agent.outcome(unknown.id)
+                    self.settled[label] = settled.state
+        self.problems[f"settled: {settled.state}"] += 1
+        if settled.state == "accepted":
+            assert settled.order is None or settled.order.id
+            if settled.order is not None:
+                self.placed[unknown.id] = settled.order.id
+                self.labels[unknown.id] = label
 
     async def _cancel(self, agent: Agent) -> None:
         if len(self._open) < 20:
@@ -188,7 +211,9 @@ class Trader:
         """Assert that events came as 1, 2, 3, … without gap or repetition."""
         gaps = [event for event in self.events if isinstance(event, Gap)]
         assert gaps == []
-        assert [event.seq for event in self.events if isinstance(event, AgentEvent)] == list(range(1, len(self.events) + 1))
+        assert [event.seq for event in self.events if isinstance(event, AgentEvent)] == list(
+            range(1, len(self.events) + 1)
+        )
 
     def assert_placed_once(self) -> None:
         """Assert that no order was placed twice, and each acknowledged one that was heard of has its id."""
@@ -198,7 +223,9 @@ class Trader:
                 assert event.command_id not in heard, f"{event.command_id} was placed twice"
                 heard[event.command_id] = event.order_id
         assert len(set(heard.values())) == len(heard)
-        wrong = {name: (order, heard.get(name)) for name, order in self.placed.items() if heard.get(name, order) != order}
+        wrong = {
+            name: (order, heard.get(name)) for name, order in self.placed.items() if heard.get(name, order) != order
+        }
         assert wrong == {}
 
     def live_by_events(self) -> set[int]:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exchange.adapters.credentials import Keyring
@@ -15,7 +16,6 @@ from exchange.daemon.venue_files import VenueFiles
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from pathlib import Path
 
 __all__ = ["VenueProcess", "free_port"]
 
@@ -39,28 +39,40 @@ class VenueProcess:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.log = data.parent / "daemon.log"
+        self._ready = data.parent / "ready.json"
         self._process: Process | None = None
 
     async def spawn(self) -> None:
         """Start the process and return at once."""
+        self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.faults.serve", str(self.files.data), str(self.port)),
+                *(
+                    sys.executable,
+                    "-m",
+                    "exchange",
+                    "serve",
+                    "--data",
+                    str(self.files.data),
+                    "--port",
+                    str(self.port),
+                ),
+                *("--metrics-port", "0", "--ready-file", str(self._ready), "--log-level", "warning"),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=log,
                 stderr=log,
+                cwd=Path(__file__).parents[2],
             )
 
     async def start(self) -> None:
         """Start the process and return when it leads the venue."""
         await self.spawn()
-        assert self._process is not None
-        assert self._process.stdout is not None
+        process = self._process
+        assert process is not None
         async with asyncio.timeout(_START_S):
-            line = b"first"
-            while line not in {b"ready\n", b""}:
-                line = await self._process.stdout.readline()
-        assert line == b"ready\n", f"the daemon did not start:\n{self.said()[-3_000:]}"
+            while not self._ready.exists():
+                assert process.returncode is None, f"the daemon did not start:\n{self.said()[-3_000:]}"
+                await asyncio.sleep(0.01)
 
     def said(self) -> str:
         """Return what all processes so far have written to standard error."""
@@ -89,10 +101,6 @@ class VenueProcess:
         assert process is not None
         async with asyncio.timeout(_EXIT_S):
             code = await process.wait()
-        # Nothing may be left of the pipe when the loop closes.
-        assert process.stdout is not None
-        async with asyncio.timeout(_EXIT_S):
-            await process.stdout.read()
         self._process = None
         return code
 

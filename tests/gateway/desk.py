@@ -54,7 +54,7 @@ class Desk:
 
     def _keep(self, step: Step) -> list[tuple[str, bytes]]:
         self.bodies.append(step.body)
-        messages = self.host.release(step)
+        messages = [*self.host.replies(step), *self.host.release(step)]
         self.released.extend(messages)
         return messages
 
@@ -65,10 +65,14 @@ class Desk:
         n = self._numbers[agent] = self._numbers.get(agent, 0) + 1
         return {"type": tag, "id": f"s.{n}", "valid_until_us": self.time_us + 10 * SECOND_US, **fields}
 
-    def order(self, agent: str, side: str = "buy", quantity: int = 1, price: int = 100, **fields: Any) -> dict[str, Any]:
+    def order(
+        self, agent: str, side: str = "buy", quantity: int = 1, price: int = 100, **fields: Any
+    ) -> dict[str, Any]:
         """Return an order in market ``cpu``."""
         return self.command(
-            agent, "orders.place", **{"market": "cpu", "side": side, "quantity": quantity, "price": price, **fields}
+            agent,
+            "orders.place",
+            **{"market": "cpu", "side": side, "quantity": quantity, "price": price, **fields},
         )
 
     def post(self, agent: str, message: Any, *, family: str | None = None, reply: str | None = None) -> None:

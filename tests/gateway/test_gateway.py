@@ -34,7 +34,11 @@ def assert_alive(desk: Desk) -> None:
 
 def assert_refused(desk: Desk, reason: str, message: Any, **how: Any) -> dict[str, Any]:
     """Assert that alice's message is refused for ``reason``, nothing changed, and the gateway lives."""
-    before, records, counted = desk.engine.business_hash(), len(desk.bodies), desk.host.gateway.refusals.get(reason, 0)
+    before, records, counted = (
+        desk.engine.business_hash(),
+        len(desk.bodies),
+        desk.host.gateway.refusals.get(reason, 0),
+    )
     refused = len(desk.refused)
     desk.post("alice", message, **how)
     step = desk.turn()
@@ -163,7 +167,15 @@ def test_an_array_of_a_thousand_is_the_most(desk: Desk) -> None:
         ({"type": "orders.place"}, "malformed"),
         ({"type": "orders.steal"}, "malformed"),
         ([], "malformed"),
-        ({"type": "admin.halt_agent", "id": "s.99", "valid_until_us": 1_795_000_001_000_000, "agent": "bob"}, "wrong_family"),
+        (
+            {
+                "type": "admin.halt_agent",
+                "id": "s.99",
+                "valid_until_us": 1_795_000_001_000_000,
+                "agent": "bob",
+            },
+            "wrong_family",
+        ),
     ],
 )
 def test_one_bad_element_refuses_the_whole_array(desk: Desk, bad: Any, reason: str, at: int) -> None:
@@ -176,7 +188,12 @@ def test_one_bad_element_refuses_the_whole_array(desk: Desk, bad: Any, reason: s
 
 def test_an_array_is_not_atomic(desk: Desk) -> None:
     """Elements that a rule rejects leave the others alone; one past its time is rejected by the engine."""
-    commands = [desk.order("alice"), desk.order("alice", price=10**15), desk.order("alice", valid_until_us=1), desk.order("alice")]
+    commands = [
+        desk.order("alice"),
+        desk.order("alice", price=10**15),
+        desk.order("alice", valid_until_us=1),
+        desk.order("alice"),
+    ]
     answers = desk.do("alice", commands)
     assert [answer["status"] for answer in answers] == ["accepted", "rejected", "rejected", "accepted"]
     assert answers[2]["reason"] == "expired"
@@ -211,7 +228,17 @@ def test_other_subjects_are_dropped(desk: Desk, subject: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["", "_INBOX.bob.1", "_INBOX.alice", "_INBOX.alicex.1", "_INBOX.", "x", "exchange.v1.cmd.bob.orders", "_inbox.alice.1"]
+    "reply",
+    [
+        "",
+        "_INBOX.bob.1",
+        "_INBOX.alice",
+        "_INBOX.alicex.1",
+        "_INBOX.",
+        "x",
+        "exchange.v1.cmd.bob.orders",
+        "_inbox.alice.1",
+    ],
 )
 def test_replies_go_to_the_sender_only(desk: Desk, reply: str) -> None:
     """A message that wants its answer elsewhere is dropped and counted, and nobody gets an answer."""
@@ -245,7 +272,13 @@ def test_the_venue_itself_is_nobody(desk: Desk) -> None:
     """Nobody acts as the venue by its own name, nor creates a second genesis."""
     desk.post("$venue", desk.order("alice"))
     assert desk.refused[-1][1]["reason"] == "unknown_agent"
-    genesis = {"type": "admin.genesis", "id": "g.1", "valid_until_us": desk.time_us + 1_000, "supply": 1, "operator": "alice"}
+    genesis = {
+        "type": "admin.genesis",
+        "id": "g.1",
+        "valid_until_us": desk.time_us + 1_000,
+        "supply": 1,
+        "operator": "alice",
+    }
     before = desk.engine.business_hash()
     assert desk.do(OPERATOR, genesis)["status"] == "rejected"
     assert desk.engine.business_hash() == before
@@ -290,7 +323,10 @@ def test_a_late_copy_gets_the_original_outcome(desk: Desk) -> None:
     assert len(desk.ask("alice", {"type": "orders.list"})[0]["orders"]) == 1
 
 
-@pytest.mark.parametrize("text", ["s.0", "s.-1", "s.x", "s.1.5", "abc", ".17", "s.\u0663", "s.\u00b2", "s." + "9" * 40, "s. 1", "s.1 "])
+@pytest.mark.parametrize(
+    "text",
+    ["s.0", "s.-1", "s.x", "s.1.5", "abc", ".17", "s.\u0663", "s.\u00b2", "s." + "9" * 40, "s. 1", "s.1 "],
+)
 def test_ids_that_are_no_ids_are_rejected(desk: Desk, text: str) -> None:
     """An id without a session or a number is rejected, whatever its time; nothing is remembered of it."""
     desk.must("alice", "orders.place", market="cpu", side="buy", quantity=1, price=100)
@@ -302,7 +338,10 @@ def test_ids_that_are_no_ids_are_rejected(desk: Desk, text: str) -> None:
         assert answer.get("status") == "rejected" or answer["type"] == "refusal", answer
     if text != "s.1.5":
         assert desk.engine.business_hash() == before
-    assert desk.ask("alice", {"type": "venue.outcome", "id": text, "valid_until_us": 1})[0]["type"] in {"outcome_result", "refusal"}
+    assert desk.ask("alice", {"type": "venue.outcome", "id": text, "valid_until_us": 1})[0]["type"] in {
+        "outcome_result",
+        "refusal",
+    }
     assert_alive(desk)
 
 
@@ -563,8 +602,39 @@ families = st.sampled_from(["orders", "admin", "venue"])
 odd_values = st.one_of(
     st.integers(),
     st.sampled_from([0, -1, 1, 2, 2**31, 2**53 - 1, 2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**40]),
-    st.sampled_from(["", "cpu", "alice", "bob", "operator", "credit", "buy", "sell", "s.1", "s.2", "t.9", "gtc", "fok", "open"]),
-    st.sampled_from(["treasury", "$venue", "fees", "limit", "market", "iceberg", "stop", "budget", "x" * 33, "\x00", "\u0663"]),
+    st.sampled_from(
+        [
+            "",
+            "cpu",
+            "alice",
+            "bob",
+            "operator",
+            "credit",
+            "buy",
+            "sell",
+            "s.1",
+            "s.2",
+            "t.9",
+            "gtc",
+            "fok",
+            "open",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "treasury",
+            "$venue",
+            "fees",
+            "limit",
+            "market",
+            "iceberg",
+            "stop",
+            "budget",
+            "x" * 33,
+            "\x00",
+            "\u0663",
+        ]
+    ),
     json_values,
 )
 fields = sorted({name for kind in (*COMMANDS.values(), *QUERIES.values()) for name in kind.__struct_fields__})
@@ -578,7 +648,11 @@ def test_any_json_is_survived(value: Any, family: str) -> None:
 
 
 @FUZZ
-@given(tags, st.dictionaries(st.sampled_from(fields), odd_values, max_size=8), st.sampled_from(["alice", OPERATOR]))
+@given(
+    tags,
+    st.dictionaries(st.sampled_from(fields), odd_values, max_size=8),
+    st.sampled_from(["alice", OPERATOR]),
+)
 @example("venue.events", {"since": 2**64}, "alice")
 @example("venue.outcome", {"id": "a." + "9" * 40, "valid_until_us": 0}, "alice")
 @example("orders.trades", {"market": "cpu", "limit": 0}, "alice")
@@ -642,12 +716,16 @@ def well_typed(name: str) -> st.SearchStrategy[Any]:
     return known.get(name, amounts)
 
 
-mutations = st.lists(st.tuples(st.integers(0, 300), st.sampled_from(["flip", "cut", "add", "swap"]), st.integers(0, 255)), min_size=1, max_size=4)
+mutations = st.lists(
+    st.tuples(st.integers(0, 300), st.sampled_from(["flip", "cut", "add", "swap"]), st.integers(0, 255)),
+    min_size=1,
+    max_size=4,
+)
 
 
 @FUZZ
 @given(mutations, st.booleans())
-def test_damaged_messages_are_survived(changes: list[tuple[int, str, int]], is_array: bool) -> None:  # noqa: FBT001
+def test_damaged_messages_are_survived(changes: list[tuple[int, str, int]], is_array: bool) -> None:
     """A valid message with some bytes changed, cut out or put in never raises."""
     desk = Fuzzed.get()
     payload = bytearray(json.dumps([desk.order("alice")] if is_array else desk.order("alice")).encode())

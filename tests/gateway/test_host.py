@@ -46,7 +46,11 @@ def trade_at_random(desk: Desk, seed: int, turns: int) -> None:
 
 def random_order(desk: Desk, random: Random, agent: str, market: str, order_type: str) -> dict[str, Any]:
     """Return an order of a type, near a price of 100."""
-    fields: dict[str, Any] = {"market": market, "side": random.choice(["buy", "sell"]), "order_type": order_type}
+    fields: dict[str, Any] = {
+        "market": market,
+        "side": random.choice(["buy", "sell"]),
+        "order_type": order_type,
+    }
     if order_type == "budget":
         fields["budget"] = random.randint(100, 2_000)
         fields["side"] = "buy"
@@ -119,7 +123,7 @@ def test_replayed_ids_are_remembered(traded: Desk) -> None:
         host.replay(body)
     before = host.engine.business_hash()
     host.gateway.receive_command("exchange.v1.cmd.alice.orders", "_INBOX.alice.1", msgspec.json.encode(command))
-    released = host.release(host.cut(desk.time_us + 1))
+    released = host.replies(host.cut(desk.time_us + 1))
     replies = [payload for subject, payload in desk.released if subject == "_INBOX.alice.1"]
     assert [payload for subject, payload in released if subject == "_INBOX.alice.1"] == replies[-1:]
     assert host.engine.business_hash() == before
@@ -190,7 +194,8 @@ def test_damaged_journals_are_refused(traded: Desk, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("time_us", 1), ("epoch", -1), ("index", 3), ("outputs_hash", bytes(32)), ("previous_hash", bytes(32))]
+    ("field", "value"),
+    [("time_us", 1), ("epoch", -1), ("index", 3), ("outputs_hash", bytes(32)), ("previous_hash", bytes(32))],
 )
 def test_forged_fields_are_refused(traded: Desk, field: str, value: Any) -> None:
     """A record that goes back in time, epoch or index, or claims other outputs, is refused as corrupt."""
@@ -317,9 +322,15 @@ def test_every_reply_stays_below_the_limit() -> None:
     desk.do("alice", orders)
     for start in range(0, 3_000, 1_000):
         desk.do("alice", [desk.order("alice", client_order_id="\x01" * 60 + f"{start + n}") for n in range(1_000)])
-    for query in ({"type": "orders.list", "limit": 1_000}, {"type": "venue.account"}, {"type": "venue.events", "since": 0}):
+    for query in (
+        {"type": "orders.list", "limit": 1_000},
+        {"type": "venue.account"},
+        {"type": "venue.events", "since": 0},
+    ):
         desk.host.gateway.receive_query(
-            f"exchange.v1.query.alice.{query['type'].partition('.')[0]}", "_INBOX.alice.q", msgspec.json.encode(query)
+            f"exchange.v1.query.alice.{query['type'].partition('.')[0]}",
+            "_INBOX.alice.q",
+            msgspec.json.encode(query),
         )
     answers = desk.host.answer_queries(10)
     assert len(answers) == 3
@@ -442,12 +453,17 @@ def test_a_new_epoch_tells_every_channel_anew() -> None:
     desk.do("bob", desk.order("bob", price=90))
     host = replayed(desk.bodies)
     first = desk.new_epoch()
-    assert [subject for subject, _ in first] == [MD + name for name in ("cpu.bbo", "cpu.book", "empty.bbo", "empty.book")]
+    assert [subject for subject, _ in first] == [
+        MD + name for name in ("cpu.bbo", "cpu.book", "empty.bbo", "empty.book")
+    ]
     book = msgspec.json.decode(first[1][1])
     assert (book["snapshot"], book["bids"], book["asks"], book["prev"]) == (True, [[90, 1]], [[110, 1]], 0)
     assert host.release(host.begin_epoch(desk.time_us)) == first
     # What the last batch before had touched is in the snapshot and not told again.
-    assert [subject for subject, _ in desk.new_epoch() if "book" in subject] == [MD + "cpu.book", MD + "empty.book"]
+    assert [subject for subject, _ in desk.new_epoch() if "book" in subject] == [
+        MD + "cpu.book",
+        MD + "empty.book",
+    ]
     before = len(desk.released)
     desk.turn()
     assert desk.released[before:] == []
@@ -461,6 +477,10 @@ def test_the_heartbeat_names_what_moved() -> None:
     subject, payload = desk.host.heartbeat()
     beat = msgspec.json.decode(payload)
     assert subject == MD + "_venue"
-    assert (beat["index"], beat["epoch"], beat["venue_time_us"]) == (desk.engine.index, desk.engine.epoch, desk.time_us)
+    assert (beat["index"], beat["epoch"], beat["venue_time_us"]) == (
+        desk.engine.index,
+        desk.engine.epoch,
+        desk.time_us,
+    )
     assert beat["channels"] == {"cpu.bbo": desk.engine.index, "cpu.book": desk.engine.index}
     assert msgspec.json.decode(desk.host.heartbeat()[1])["channels"] == {}

@@ -189,11 +189,7 @@ class ScriptedVenue:
                 self.now_us,
                 order=OrderResult(order_id, "new", remaining=command.quantity or 0),
             )
-            self.tell(
-                OrderPlaced(
-                    order_id=order_id, command_id=command.id, market=command.market, side=command.side
-                )
-            )
+            self.tell(OrderPlaced(order_id=order_id, command_id=command.id, market=command.market, side=command.side))
         elif isinstance(command, MassCancel):
             outcome = MassCancelOutcome(command.id, "accepted", self.now_us, canceled=0, left=0)
         elif hasattr(command, "order_id"):
@@ -279,7 +275,7 @@ class ScriptedVenue:
         result.venue_time_us = self.now_us
         return _encode(result)
 
-    def answer(self, agent: str, query: Query) -> Any:  # noqa: PLR0911 - a table
+    def answer(self, agent: str, query: Query) -> Any:
         """Return the result that a query has when nothing else is scripted."""
         match query:
             case Hello():
@@ -318,9 +314,7 @@ class ScriptedVenue:
             case ListMarkets():
                 return MarketsResult(markets=self.markets)
             case GetBook():
-                return BookResult(
-                    market=query.market, bids=self.bids[: query.depth], asks=self.asks[: query.depth]
-                )
+                return BookResult(market=query.market, bids=self.bids[: query.depth], asks=self.asks[: query.depth])
             case ListTrades():
                 return TradesResult(market=query.market, trades=self.trades[-query.limit :])
             case GetOrder():
@@ -400,9 +394,7 @@ class MemoryTransport:
         else:
             self.deliver(reply, answer)
 
-    async def subscribe(
-        self, subject: str, callback: Callable[[str, bytes], None]
-    ) -> Callable[[], Awaitable[None]]:
+    async def subscribe(self, subject: str, callback: Callable[[str, bytes], None]) -> Callable[[], Awaitable[None]]:
         """Subscribe; a trailing ``*`` stands for one token."""
         self._subscribers[subject].append(callback)
 

@@ -360,9 +360,7 @@ def test_a_batch_has_one_result_per_command_in_order() -> None:
         venue = ScriptedVenue()
         venue.rejections["gpu"] = "insufficient_credits"
         async with connected(venue) as agent:
-            new = [
-                NewOrder(market=market, side="buy", quantity=1, price=2) for market in ("cpu", "gpu", "cpu")
-            ]
+            new = [NewOrder(market=market, side="buy", quantity=1, price=2) for market in ("cpu", "gpu", "cpu")]
             first, second, third = await agent.place_many(new)
             assert isinstance(first, Order)
             assert isinstance(second, InsufficientCredits)

@@ -51,9 +51,7 @@ raws = [msgspec.Raw(str(n).encode()) for n in range(31)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), max_size=30), st.integers(1, 8))
-def test_a_cursor_delivers_a_dense_prefix_whatever_is_offered(
-    offers: list[tuple[int, int]], limit: int
-) -> None:
+def test_a_cursor_delivers_a_dense_prefix_whatever_is_offered(offers: list[tuple[int, int]], limit: int) -> None:
     """Duplicates, overlaps, holes and a full buffer never repeat, skip or disorder an event."""
     cursor = EventCursor(0, limit)
     taken: list[int] = []
@@ -77,9 +75,7 @@ def test_a_feed_survives_loss_repetition_and_disorder(fates: list[str], sizes: l
     async def main() -> None:
         venue = ScriptedVenue()
         async with connected(venue) as agent:
-            reader = asyncio.create_task(
-                take(agent.events(), sum(sizes[i % len(sizes)] for i in range(len(fates))))
-            )
+            reader = asyncio.create_task(take(agent.events(), sum(sizes[i % len(sizes)] for i in range(len(fates)))))
             await asyncio.sleep(0)
             late: list[bytes] = []
             number = 0

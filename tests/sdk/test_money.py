@@ -43,9 +43,7 @@ def test_every_amount_survives_the_round_trip(units: int, decimals: int) -> None
         ("", ValueError, "not a number"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_a_reason(
-    value: object, error: type[Exception], words: str
-) -> None:
+def test_what_does_not_fit_is_refused_with_a_reason(value: object, error: type[Exception], words: str) -> None:
     """Floats and misfits name what is wrong."""
     with pytest.raises(error, match=words):
         to_credits(value, "price")  # type: ignore[arg-type]

@@ -130,9 +130,7 @@ async def quiet(_error: Exception) -> None:
 async def venue_at(server: Server) -> AsyncIterator[ScriptedVenue]:
     """Put a scripted venue behind a server."""
     client = Client()
-    await client.connect(
-        server.url("venue"), reconnect_time_wait=0, max_reconnect_attempts=-1, error_cb=quiet
-    )
+    await client.connect(server.url("venue"), reconnect_time_wait=0, max_reconnect_attempts=-1, error_cb=quiet)
     venue = ScriptedVenue()
     await Bridge(venue, client).open()
     try:
@@ -261,9 +259,7 @@ def test_a_jwt_without_an_agent_id_is_no_credential(tmp_path: Path, claims: obje
         agent_id_of(write_creds(tmp_path / "a.creds", claims))
 
 
-async def test_missing_and_broken_creds_files_say_which(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_missing_and_broken_creds_files_say_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing file, a file that is something else, and no file at all each have their words."""
     monkeypatch.delenv("EXCHANGE_CREDS", raising=False)
     with pytest.raises(CredentialsError, match="EXCHANGE_CREDS"):

@@ -60,9 +60,7 @@ def test_open_orders_are_all_pages_in_whole_units() -> None:
     async def main() -> None:
         venue = ScriptedVenue()
         pages = {0: ([order_view(1)], 1), 1: ([order_view(2, "sell")], None)}
-        venue.answers[ListOrders] = lambda query: OrdersResult(
-            orders=pages[query.after][0], next=pages[query.after][1]
-        )
+        venue.answers[ListOrders] = lambda query: OrdersResult(orders=pages[query.after][0], next=pages[query.after][1])
         async with connected(venue) as agent:
             first, second = await agent.open_orders()
             assert (first.quantity, first.remaining, first.price) == (Decimal("1.5"), Decimal(1), Decimal(2))
@@ -146,11 +144,7 @@ def test_what_everybody_can_see_is_in_whole_units() -> None:
         venue.trades = [Trade(1, "gpu", 2_000_000, 500, "sell", 7)]
         agents = {"": ("a", "a"), "a": ("b", None)}
         venue.answers[ListAgents] = lambda query: AgentsResult(
-            agents=[
-                AgentView(
-                    agent=agents[query.after][0], owner="o", roles=["trader"], state="active", skills=[]
-                )
-            ],
+            agents=[AgentView(agent=agents[query.after][0], owner="o", roles=["trader"], state="active", skills=[])],
             next=agents[query.after][1],
         )
         venue.answers[GetSpendLimits] = lambda _query: SpendLimitsResult(

@@ -140,13 +140,9 @@ class Admin(Mechanism):
         for listener in dict.fromkeys((record, agent)):
             self.context.emit(
                 listener,
-                AgentRegistered(
-                    agent=command.agent, owner=command.owner, roles=list(roles), endowment=endowment
-                ),
+                AgentRegistered(agent=command.agent, owner=command.owner, roles=list(roles), endowment=endowment),
             )
-        return RegisterOutcome(
-            command.id, "accepted", context.time_us, None, None, command.agent, endowment
-        )
+        return RegisterOutcome(command.id, "accepted", context.time_us, None, None, command.agent, endowment)
 
     def _admit(
         self, agent_id: str, owner: str, roles: tuple[Role, ...], skills: tuple[str, ...], endowment: int
@@ -294,7 +290,10 @@ class Admin(Mechanism):
             by_mate = target.owner == agent.owner and target is not agent and agent.state == "active"
             if _is_operator(agent) or (by_mate and not (meter is not None and meter.by_operator)):
                 return None
-            return Reason.NOT_PERMITTED, "only an operator, or at first another agent of the owner, may set it"
+            return (
+                Reason.NOT_PERMITTED,
+                "only an operator, or at first another agent of the owner, may set it",
+            )
         if command.owner not in self.fleets:
             return Reason.UNKNOWN_AGENT, f"no agent of owner {command.owner} is registered"
         is_first = ("owner", command.owner) not in self.context.ledger.meters

@@ -66,8 +66,8 @@ def _with_gaps(prices: list[int], market: Market) -> list[int]:
         first, last = below + tick, above - tick
         if first <= last:
             # Both ticks around the reference: which is nearer, the rule itself decides.
-            for price in (reference - reference % tick, reference - reference % tick + tick):
-                found.append(min(max(price, first), last))
+            below_reference = reference - reference % tick
+            found.extend(min(max(price, first), last) for price in (below_reference, below_reference + tick))
     return sorted(dict.fromkeys(found))
 
 

@@ -80,7 +80,7 @@ class FastSide:
 
     __slots__ = ("_best", "_heap", "_husks", "_is_bid", "_levels", "touched")
 
-    def __init__(self, is_bid: bool) -> None:
+    def __init__(self, *, is_bid: bool) -> None:
         self._is_bid = is_bid
         self._levels: dict[int, Level] = {}
         self._heap: list[int] = []

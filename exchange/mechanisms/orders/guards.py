@@ -102,9 +102,7 @@ def _fill_in(market: Market, command: PlaceOrder, time_us: int) -> Ticket | Viol
     if price is None:
         price = protection_price(market, command, time_us)
         if price is None:
-            return Violation(
-                Reason.NO_REFERENCE_PRICE, "the market has no price band; give a protection price"
-            )
+            return Violation(Reason.NO_REFERENCE_PRICE, "the market has no price band; give a protection price")
     quantity = command.quantity
     if quantity is None:
         # A budget order is bounded by its budget; the most it may get is the market's largest order.
@@ -200,9 +198,7 @@ def check_price(market: Market, price: int) -> Violation | None:
 def check_quantity(market: Market, quantity: int) -> Violation | None:
     """Return what is wrong with an order's quantity, if anything."""
     if quantity % market.lot:
-        return Violation(
-            Reason.INVALID_QUANTITY, f"quantity {quantity} is not a multiple of the lot {market.lot}"
-        )
+        return Violation(Reason.INVALID_QUANTITY, f"quantity {quantity} is not a multiple of the lot {market.lot}")
     if not market.min_quantity <= quantity <= market.max_quantity:
         return Violation(
             Reason.INVALID_QUANTITY,

@@ -26,8 +26,8 @@ class Market:
     """Be one market against credits."""
 
     __slots__ = (
-        "asks", "auction_price", "base", "bids", "fee_free", "last_price", "lot", "maker_bp", "market_id", "max_quantity",
-        "min_quantity",
+        "asks", "auction_price", "base", "bids", "fee_free", "last_price", "lot", "maker_bp", "market_id",
+        "max_quantity", "min_quantity",
         "open_orders", "phase", "phase_deadline", "phase_until_us", "reference_price", "reference_time_us",
         "scale", "stops", "taker_bp", "terms", "tick", "trades", "triggered", "triggering", "volume", "worst_bp",
     )  # fmt: skip

@@ -97,9 +97,7 @@ class Matcher:
             legs.append((self._fees, taker_fee + maker_fee, 0))
         if not maker.remaining:
             self._forget(maker)
-        context.trades.append(
-            Trade(trade_id, market.market_id, price, quantity, taker.side, context.time_us)
-        )
+        context.trades.append(Trade(trade_id, market.market_id, price, quantity, taker.side, context.time_us))
 
     def settle_resting(
         self, market: Market, order: Order, quantity: int, value: int, fee_bp: int, legs: list[Leg]

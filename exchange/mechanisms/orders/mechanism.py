@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from exchange.ledger import Leg
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered, VenueReopened
+from exchange.mechanisms.orders.amending import Amending
 from exchange.mechanisms.orders.book import Book, FastBook
+from exchange.mechanisms.orders.canceling import Canceling
 from exchange.mechanisms.orders.guards import (
     Ticket,
     Violation,
     check_order,
-    check_price,
-    check_quantity,
-    NOTIONAL_MAX,
 )
 from exchange.mechanisms.orders.market import Market
 from exchange.mechanisms.orders.matching import Matcher, crosses, fillable
@@ -28,9 +27,6 @@ from exchange.messages.orders import (
     CancelOrder,
     CreateMarket,
     MassCancel,
-    MassCancelOutcome,
-    OrderAmended,
-    OrderCanceled,
     OrderExpired,
     OrderOutcome,
     OrderPlaced,
@@ -41,12 +37,12 @@ from exchange.messages.orders import (
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from exchange.ledger import Balance
     from exchange.messages.base import Query, Result
-    from exchange.messages.orders import CancelReason, ExpireReason, OrderStatus
+    from exchange.messages.orders import ExpireReason, OrderStatus
 
 __all__ = ["Orders"]
 
@@ -65,15 +61,17 @@ class Orders(Mechanism):
         super().__init__(context)
         self.markets: dict[str, Market] = {}
         self.traders: dict[str, Trader] = {}
-        self._fleets: dict[str, list[Trader]] = {}
+        self.fleets: dict[str, list[Trader]] = {}
         self._last_order_id = 0
         self._matcher: Matcher | None = None
-        self._phases = Phases(self)
+        self.phases = Phases(self)
+        self._amending = Amending(self)
+        self._canceling = Canceling(self)
         self._queries = Queries(self)
         context.react(AgentAdmitted, self._admit)
-        context.react(AgentEnded, self._wind_up)
-        context.react(MarketStateOrdered, self._phases.order_state)
-        context.react(VenueReopened, self._rearm_switches)
+        context.react(AgentEnded, self._canceling.wind_up)
+        context.react(MarketStateOrdered, self.phases.order_state)
+        context.react(VenueReopened, self._canceling.rearm_switches)
 
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
@@ -81,10 +79,10 @@ class Orders(Mechanism):
         """Return the rule of every command of the family."""
         return {
             PlaceOrder: CommandRule(self.place_order, "trader", opens=True),
-            AmendOrder: CommandRule(self.amend_order, "trader", opens=True),
-            CancelOrder: CommandRule(self.cancel_order, None, opens=False),
-            MassCancel: CommandRule(self.mass_cancel, None, opens=False),
-            CancelAllAfter: CommandRule(self.cancel_all_after, None, opens=False),
+            AmendOrder: CommandRule(self._amending.amend_order, "trader", opens=True),
+            CancelOrder: CommandRule(self._canceling.cancel_order, None, opens=False),
+            MassCancel: CommandRule(self._canceling.mass_cancel, None, opens=False),
+            CancelAllAfter: CommandRule(self._canceling.cancel_all_after, None, opens=False),
             CreateMarket: CommandRule(self.create_market, "operator", opens=False),
         }
 
@@ -95,22 +93,16 @@ class Orders(Mechanism):
     def deadlines(self) -> Mapping[str, Callable[..., None]]:
         """Return what each kind of deadline fires."""
         return {
-            "orders.expire_order": self._expire_order,
-            "orders.cancel_all": self._switch_lapsed,
-            "orders.end_auction": self._phases.end_auction,
+            "orders.expire_order": self._canceling.expire_order,
+            "orders.cancel_all": self._canceling.switch_lapsed,
+            "orders.end_auction": self.phases.end_auction,
             "orders.run_triggered": self._run_triggered_market,
         }
 
     def on_epoch(self, outage_us: int) -> None:
         """Start every dead man's switch anew: agents could not renew it while nobody led."""
         del outage_us
-        self._rearm_switches()
-
-    def _rearm_switches(self, fact: VenueReopened | None = None) -> None:
-        del fact
-        for trader in self.traders.values():
-            if trader.switch_id:
-                self._arm(trader, trader.switch_seconds)
+        self._canceling.rearm_switches()
 
     @property
     def matcher(self) -> Matcher:
@@ -132,7 +124,7 @@ class Orders(Mechanism):
         market = Market(command, self.context.ledger.assets[command.base], book)
         self.markets[command.market] = market
         if command.auction_seconds:
-            self._phases.call_auction(market, command.auction_seconds)
+            self.phases.call_auction(market, command.auction_seconds)
         self._touch(market)
         return self.context.accept(command)
 
@@ -161,7 +153,7 @@ class Orders(Mechanism):
     def _admit(self, fact: AgentAdmitted) -> None:
         credit = self.context.ledger.balance(fact.agent, "credit")
         trader = self.traders[fact.agent] = Trader(self.context.agents[fact.agent], credit)
-        self._fleets.setdefault(trader.owner, []).append(trader)
+        self.fleets.setdefault(trader.owner, []).append(trader)
 
     def _open_base(self, trader: Trader, market: Market) -> Balance:
         """Find a trader's balance in the base asset of a market, the first time it orders there."""
@@ -174,7 +166,9 @@ class Orders(Mechanism):
 
     # ── place ───────────────────────────────────────────────────────────────────────────────────
 
-    def place_order(self, agent: AgentRecord, command: PlaceOrder) -> Outcome:
+    def place_order(  # noqa: C901, PLR0912, PLR0915 - in one piece because it is the way of every order
+        self, agent: AgentRecord, command: PlaceOrder
+    ) -> Outcome:
         """Accept an order, let it trade, and let the rest of it stay, wait or expire."""
         context = self.context
         market = self.markets.get(command.market)
@@ -212,7 +206,7 @@ class Orders(Mechanism):
         ):
             problem = self._check_placing(
                 market, trader, command, needs_trade=not rests, crosses=crosses
-            ) or self._check_funds(balance, hold, is_buy=is_buy)
+            ) or self.check_funds(balance, hold, is_buy=is_buy)
             if problem is not None:
                 return context.reject(command, problem.reason, problem.detail)
         order = Order(
@@ -232,7 +226,7 @@ class Orders(Mechanism):
         self._tell_placed(order, command)
         status: OrderStatus
         if command.trigger_price is not None:
-            self._hold_more(order, hold)
+            self.hold_more(order, hold)
             market.stops.add(order, command.trigger_price)
             self._remember(order)
             status = "new"
@@ -246,7 +240,7 @@ class Orders(Mechanism):
             self._remember(order)
             status = "new"
         else:
-            status = self._execute(market, order, rests=rests, budget=command.budget)
+            status = self.execute(market, order, rests=rests, budget=command.budget)
         return OrderOutcome(
             command.id, "accepted", context.time_us, None, None,
             OrderResult(order_id, status, order.filled, order.remaining, order.filled_value, order.fee),
@@ -258,21 +252,19 @@ class Orders(Mechanism):
         """Check phase, limits and what the book says; the fields are already good."""
         if market.phase != "open":
             needs_trade = needs_trade and command.trigger_price is None
-            problem = self._phases.check_entry(market, needs_trade=needs_trade)
+            problem = self.phases.check_entry(market, needs_trade=needs_trade)
             if problem is not None:
                 return problem
         if len(trader.orders) >= self.context.settings.max_open_orders:
             return Violation(Reason.TOO_MANY_OPEN_ORDERS, f"{len(trader.orders)} are open")
         client_order_id = command.client_order_id
         if client_order_id is not None and client_order_id in trader.by_client_id:
-            return Violation(
-                Reason.DUPLICATE_CLIENT_ORDER_ID, f"a live order has client_order_id {client_order_id}"
-            )
+            return Violation(Reason.DUPLICATE_CLIENT_ORDER_ID, f"a live order has client_order_id {client_order_id}")
         if crosses and command.post_only:
             return Violation(Reason.POST_ONLY_WOULD_TRADE, "it meets the best opposite price")
         return None
 
-    def _check_funds(self, balance: Balance, needed: int, *, is_buy: bool) -> Violation | None:
+    def check_funds(self, balance: Balance, needed: int, *, is_buy: bool) -> Violation | None:
         """Check that ``needed`` more can be held, and spent as far as limits are concerned."""
         if balance.meters is not None and needed > 0 and not self.context.ledger.may_spend(balance, needed):
             return Violation(Reason.SPEND_LIMIT, "a spend limit of the agent or its owner is reached")
@@ -286,9 +278,7 @@ class Orders(Mechanism):
         return None
 
     def _is_fillable(self, market: Market, order: Order, limit: int) -> bool:
-        return fillable(
-            market, order, limit, self.context.time_us, self.context.settings.max_fills_per_command
-        )
+        return fillable(market, order, limit, self.context.time_us, self.context.settings.max_fills_per_command)
 
     def _tell_placed(self, order: Order, command: PlaceOrder) -> None:
         self.context.emit(
@@ -305,13 +295,11 @@ class Orders(Mechanism):
             ),
         )
 
-    def _hold_more(self, order: Order, amount: int) -> None:
+    def hold_more(self, order: Order, amount: int) -> None:
         """Put ``amount`` more on hold for an order, or release when it is negative."""
         trader = order.trader
         order.hold += amount
-        self.context.ledger.hold(
-            trader.credit if order.is_buy else trader.base[order.market.market_id], amount
-        )
+        self.context.ledger.hold(trader.credit if order.is_buy else trader.base[order.market.market_id], amount)
 
     def _rest(self, order: Order) -> None:
         """Put what remains of an order into its book."""
@@ -346,7 +334,7 @@ class Orders(Mechanism):
 
     # ── execute ─────────────────────────────────────────────────────────────────────────────────
 
-    def _execute(
+    def execute(
         self, market: Market, order: Order, *, rests: bool, budget: int | None = None, known: bool = False
     ) -> OrderStatus:
         """Let an order that is in no book trade, rest or expire; settle it in one posting.
@@ -364,9 +352,7 @@ class Orders(Mechanism):
                 stopped = self.matcher.match(market, order, order.price, legs, budget)
         # A price band stops the order where it stands; in the auction to come it may still trade.
         stays = rests and order.remaining > 0 and stopped in (None, "price_band")
-        self._settle_taker(
-            order, order.filled - filled, order.filled_value - value, order.fee - fee, legs, stays=stays
-        )
+        self._settle_taker(order, order.filled - filled, order.filled_value - value, order.fee - fee, legs, stays=stays)
         status: OrderStatus
         if stays:
             self._rest(order)
@@ -379,7 +365,7 @@ class Orders(Mechanism):
                 self.forget(order)
             status = self._end(order, stopped, budget)
         if stopped == "price_band":
-            self._phases.halt_for_band(market)
+            self.phases.halt_for_band(market)
         if order.filled != filled:
             self._after_trades(market)
         return status
@@ -394,13 +380,11 @@ class Orders(Mechanism):
             is_filled = order.remaining == 0 and order.filled > 0 and stopped != "self_trade"
         if is_filled:
             return "filled"
-        self._tell_expired(order, stopped or "time_in_force")
+        self.tell_expired(order, stopped or "time_in_force")
         order.remaining = 0
         return "expired"
 
-    def _settle_taker(
-        self, order: Order, quantity: int, value: int, fee: int, legs: list[Leg], *, stays: bool
-    ) -> None:
+    def _settle_taker(self, order: Order, quantity: int, value: int, fee: int, legs: list[Leg], *, stays: bool) -> None:
         """Complete and post the legs of a taker that traded ``quantity`` for ``value`` and ``fee``."""
         market, trader = order.market, order.trader
         ledger = self.context.ledger
@@ -421,7 +405,8 @@ class Orders(Mechanism):
                 legs.append((trader.credit, value - fee, 0))
         ledger.post(legs)
 
-    def _tell_expired(self, order: Order, reason: ExpireReason) -> None:
+    def tell_expired(self, order: Order, reason: ExpireReason) -> None:
+        """Tell an agent that the rest of its order ended by its own terms."""
         self.context.emit(
             order.trader.agent,
             OrderExpired(
@@ -456,9 +441,7 @@ class Orders(Mechanism):
             self._trigger(market, market.triggered.popleft())
         market.triggering = False
         if market.triggered and market.phase == "open":
-            self.context.deadlines.schedule(
-                self.context.time_us + 1, "orders.run_triggered", market.market_id
-            )
+            self.context.deadlines.schedule(self.context.time_us + 1, "orders.run_triggered", market.market_id)
 
     def _run_triggered_market(self, market_id: str) -> None:
         self.run_triggered(self.markets[market_id])
@@ -466,246 +449,11 @@ class Orders(Mechanism):
     def _trigger(self, market: Market, order: Order) -> None:
         self.context.emit(
             order.trader.agent,
-            OrderTriggered(
-                order_id=order.order_id, market=market.market_id, client_order_id=order.client_order_id
-            ),
+            OrderTriggered(order_id=order.order_id, market=market.market_id, client_order_id=order.client_order_id),
         )
         order.trigger_price = None
         rests = order.order_type == "stop_limit"
-        self._execute(market, order, rests=rests, known=True)
-
-    # ── amend ───────────────────────────────────────────────────────────────────────────────────
-
-    def amend_order(self, agent: AgentRecord, command: AmendOrder) -> Outcome:
-        """Change an order in one step: less quantity keeps its place, anything else loses it and may trade."""
-        context = self.context
-        order = self.traders[agent.agent_id].orders.get(command.order_id)
-        if order is None:
-            return context.reject(command, Reason.UNKNOWN_ORDER, f"no live order {command.order_id} of yours")
-        price = order.price if command.price is None else command.price
-        quantity = order.quantity if command.quantity is None else command.quantity
-        problem = self._check_amend(order, command, price, quantity)
-        if problem is not None:
-            return context.reject(command, *problem)
-        waits = order.trigger_price is not None
-        keeps_place = waits or (price == order.price and quantity <= order.quantity)
-        if waits:
-            self._amend_waiting(order, command, price, quantity)
-        elif keeps_place:
-            self._reduce(order, quantity)
-        else:
-            order.market.side_of(order).remove(order)
-            order.price = price
-            order.remaining = quantity - order.filled
-            order.quantity = quantity
-        self._tell_amended(order, command)
-        context.touched[order.market] = None
-        status = order.live_status() if keeps_place else self._execute(
-            order.market, order, rests=True, known=True
-        )
-        return OrderOutcome(
-            command.id, "accepted", context.time_us, None, None,
-            OrderResult(
-                order.order_id, status, order.filled, order.remaining, order.filled_value, order.fee
-            ),
-        )  # fmt: skip
-
-    def _check_amend(self, order: Order, command: AmendOrder, price: int, quantity: int) -> Violation | None:
-        market = order.market
-        if command.price is None and command.quantity is None and command.trigger_price is None:
-            return Violation(Reason.MISSING_FIELD, "give a new price, quantity or trigger_price")
-        if command.trigger_price is not None and (problem := _check_new_trigger(order, command.trigger_price)):
-            return problem
-        if order in market.triggered:
-            return Violation(Reason.TRIGGER_ALREADY_MET, "this stop was just set off")
-        if (problem := check_price(market, price)) or (problem := check_quantity(market, quantity)):
-            return problem
-        if quantity <= order.filled:
-            return Violation(
-                Reason.QUANTITY_NOT_ABOVE_FILLED, f"{order.filled} are filled; cancel the rest instead"
-            )
-        if price * quantity > NOTIONAL_MAX:
-            return Violation(Reason.NOTIONAL_TOO_LARGE, f"price × quantity exceeds {NOTIONAL_MAX}")
-        if market.phase != "open" and (problem := self._phases.check_entry(market, needs_trade=False)):
-            return problem
-        if order.post_only and market.phase == "open":
-            best = (market.asks if order.is_buy else market.bids).best_price()
-            if best is not None and crosses(order, price, best) and price != order.price:
-                return Violation(Reason.POST_ONLY_WOULD_TRADE, f"the best opposite price is {best}")
-        remaining = quantity - order.filled
-        trader = order.trader
-        if order.is_buy:
-            needed = market.worst_cost(price, remaining, order.fee_numerator, order.fee)
-            return self._check_funds(trader.credit, needed - order.hold, is_buy=True)
-        return self._check_funds(trader.base[market.market_id], remaining - order.hold, is_buy=False)
-
-    def _amend_waiting(self, order: Order, command: AmendOrder, price: int, quantity: int) -> None:
-        """Change a stop that still waits."""
-        order.price = price
-        order.quantity = order.remaining = order.shown = quantity
-        self._hold_more(order, order.market.needed_hold(order) - order.hold)
-        if command.trigger_price is not None and command.trigger_price != order.trigger_price:
-            order.trigger_price = command.trigger_price
-            order.market.stops.move(order, command.trigger_price)
-
-    def _reduce(self, order: Order, quantity: int) -> None:
-        """Take quantity off a resting order, which keeps its place."""
-        market = order.market
-        if quantity == order.quantity:
-            return
-        market.side_of(order).reduce(order, order.quantity - quantity)
-        order.quantity = quantity
-        self._hold_more(order, market.needed_hold(order) - order.hold)
-
-    def _tell_amended(self, order: Order, command: AmendOrder) -> None:
-        self.context.emit(
-            order.trader.agent,
-            OrderAmended(
-                order_id=order.order_id,
-                command_id=command.id,
-                market=order.market.market_id,
-                quantity=order.quantity,
-                remaining=order.remaining,
-                price=order.price,
-                trigger_price=order.trigger_price,
-                client_order_id=order.client_order_id,
-            ),
-        )
-
-    # ── cancel ──────────────────────────────────────────────────────────────────────────────────
-
-    def cancel_order(self, agent: AgentRecord, command: CancelOrder) -> Outcome:
-        """Cancel one live order of the agent."""
-        context = self.context
-        trader = self.traders[agent.agent_id]
-        if (command.order_id is None) == (command.client_order_id is None):
-            return context.reject(command, Reason.MISSING_FIELD, "give order_id or client_order_id, not both")
-        if command.order_id is not None:
-            order = trader.orders.get(command.order_id)
-        else:
-            order = trader.by_client_id.get(command.client_order_id or "")
-        if order is None:
-            return context.reject(
-                command, Reason.UNKNOWN_ORDER, f"no live order {command.order_id or command.client_order_id} of yours"
-            )
-        if order.market.phase == "halted":
-            return context.reject(command, Reason.MARKET_HALTED, f"market {order.market.market_id} is halted")
-        self.cancel(order, "requested")
-        return OrderOutcome(
-            command.id, "accepted", context.time_us, None, None,
-            OrderResult(order.order_id, "canceled", order.filled, 0, order.filled_value, order.fee),
-        )  # fmt: skip
-
-    def cancel(self, order: Order, reason: CancelReason) -> None:
-        """Cancel a live order: out of the book, its hold released, its agent told."""
-        self._remove(order)
-        self.context.emit(
-            order.trader.agent,
-            OrderCanceled(
-                order_id=order.order_id,
-                market=order.market.market_id,
-                remaining=order.remaining,
-                reason=reason,
-                client_order_id=order.client_order_id,
-            ),
-        )
-
-    def _remove(self, order: Order) -> None:
-        market = order.market
-        if order.level is not None:
-            (market.bids if order.is_buy else market.asks).remove(order)
-        elif order in market.triggered:
-            market.triggered.remove(order)
-        else:
-            market.stops.remove(order)
-        trader = order.trader
-        context = self.context
-        context.ledger.hold(trader.credit if order.is_buy else trader.base[market.market_id], -order.hold)
-        order.hold = 0
-        self.forget(order)
-        context.touched[market] = None
-
-    def mass_cancel(self, agent: AgentRecord, command: MassCancel) -> Outcome:
-        """Cancel all matching orders of the agent or of its owner, up to the cap of one command."""
-        context = self.context
-        owner = command.owner
-        if owner is not None and owner != agent.owner and "operator" not in agent.roles:
-            return context.reject(command, Reason.NOT_PERMITTED, "only an operator cancels for another owner")
-        if command.market is not None and command.market not in self.markets:
-            return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {command.market}")
-        if owner is None:
-            traders: Iterable[Trader] = (self.traders[agent.agent_id],)
-        else:
-            traders = self._fleets.get(owner, ())
-        canceled, left = self._cancel_all(traders, "mass_cancel", command)
-        return MassCancelOutcome(command.id, "accepted", context.time_us, None, None, canceled, left)
-
-    def _cancel_all(
-        self, traders: Iterable[Trader], reason: CancelReason, scope: MassCancel | None = None
-    ) -> tuple[int, int]:
-        """Cancel the traders' orders in scope, in order; return how many were, and how many are left."""
-        matching = [
-            order
-            for trader in traders
-            for order in trader.orders.values()
-            if scope is None
-            or (
-                scope.market in (None, order.market.market_id)
-                and scope.side in (None, order.side)
-                and order.market.phase != "halted"
-            )
-        ]
-        count = min(len(matching), self.context.settings.max_cancels_per_command)
-        for order in matching[:count]:
-            self.cancel(order, reason)
-        return count, len(matching) - count
-
-    # ── dead man's switch ───────────────────────────────────────────────────────────────────────
-
-    def cancel_all_after(self, agent: AgentRecord, command: CancelAllAfter) -> Outcome:
-        """Arm, renew or (0 seconds) disarm the agent's dead man's switch."""
-        trader = self.traders[agent.agent_id]
-        self._arm(trader, command.seconds)
-        return self.context.accept(command)
-
-    def _arm(self, trader: Trader, seconds: int) -> None:
-        deadlines = self.context.deadlines
-        if trader.switch_id:
-            deadlines.cancel(trader.switch_id)
-            trader.switch_id = 0
-        trader.switch_seconds = seconds
-        if seconds:
-            trader.switch_id = deadlines.schedule(
-                self.context.time_us + seconds * _SECOND_US, "orders.cancel_all", trader.agent.agent_id
-            )
-
-    def _switch_lapsed(self, agent_id: str) -> None:
-        trader = self.traders[agent_id]
-        trader.switch_id = 0
-        if self.context.venue_state == "halted":
-            # It could not be renewed: its period starts anew.
-            self._arm(trader, trader.switch_seconds)
-            return
-        _, left = self._cancel_all((trader,), "dead_man")
-        if left:
-            trader.switch_id = self.context.deadlines.schedule(
-                self.context.time_us + 1, "orders.cancel_all", agent_id
-            )
-
-    # ── other ends ──────────────────────────────────────────────────────────────────────────────
-
-    def _expire_order(self, agent_id: str, order_id: int) -> None:
-        order = self.traders[agent_id].orders[order_id]
-        order.deadline_id = 0
-        self._remove(order)
-        self._tell_expired(order, "gtd")
-
-    def _wind_up(self, fact: AgentEnded) -> None:
-        """Cancel everything of a revoked agent at once: nobody can come back for what is left."""
-        trader = self.traders[fact.agent]
-        self._arm(trader, 0)
-        for order in list(trader.orders.values()):
-            self.cancel(order, "revoked")
+        self.execute(market, order, rests=rests, known=True)
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────
 
@@ -715,7 +463,7 @@ class Orders(Mechanism):
 
     def invariants(self) -> Sequence[str]:
         """Return the broken invariants of markets, orders and holds."""
-        from exchange.mechanisms.orders.invariants import broken_invariants  # noqa: PLC0415
+        from exchange.mechanisms.orders.invariants import broken_invariants
 
         return broken_invariants(self)
 
@@ -729,18 +477,6 @@ class Orders(Mechanism):
                 for trader in self.traders.values()
             ],
         ]
-
-
-def _check_new_trigger(order: Order, trigger_price: int) -> Violation | None:
-    market = order.market
-    if order.trigger_price is None:
-        return Violation(Reason.FIELD_NOT_ALLOWED, "only a stop that still waits has a trigger_price")
-    if trigger_price % market.tick:
-        return Violation(Reason.INVALID_PRICE, f"trigger_price {trigger_price} is off the tick {market.tick}")
-    last = market.last_price
-    if last is not None and (last >= trigger_price if order.is_buy else last <= trigger_price):
-        return Violation(Reason.TRIGGER_ALREADY_MET, f"the last trade was at {last}")
-    return None
 
 
 def _whole(amount: int, scale: int, decimals: int) -> str:

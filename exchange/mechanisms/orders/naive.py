@@ -19,7 +19,7 @@ __all__ = ["NaiveBook", "NaiveSide"]
 class NaiveSide:
     """Keep one side as a list in order of arrival."""
 
-    def __init__(self, is_bid: bool) -> None:
+    def __init__(self, *, is_bid: bool) -> None:
         self._is_bid = is_bid
         self._queue: list[Order] = []
         self.touched: dict[int, None] = {}

@@ -83,9 +83,7 @@ class Phases:
 
     def _end_at(self, market: Market, time_us: int) -> None:
         market.phase_until_us = time_us
-        market.phase_deadline = self._orders.context.deadlines.schedule(
-            time_us, "orders.end_auction", market.market_id
-        )
+        market.phase_deadline = self._orders.context.deadlines.schedule(time_us, "orders.end_auction", market.market_id)
 
     def _uncross(self, market: Market) -> None:
         """Trade one step of the auction; open when nothing crosses any more."""
@@ -107,7 +105,6 @@ class Phases:
         self._end_at(market, self._orders.context.time_us + 1)
 
     def _open(self, market: Market) -> None:
-        context = self._orders.context
         self._enter(market, "open")
         if len(market.stops) and market.last_price is not None:
             market.triggered.extend(market.stops.take(market.last_price))

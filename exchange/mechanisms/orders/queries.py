@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Queries", "view_order"]
 
 _MARKETS_PER_PAGE = 500
+_ORDERS_PER_PAGE = 500
+"""However long the client's ids are, so many orders stay below the size of a message."""
 
 
 class Queries:
@@ -62,9 +64,7 @@ class Queries:
             start = names.index(query.after) + 1
         page = names[start : start + _MARKETS_PER_PAGE]
         more = start + len(page) < len(names)
-        return MarketsResult(
-            markets=[view_market(markets[name]) for name in page], next=page[-1] if more else None
-        )
+        return MarketsResult(markets=[view_market(markets[name]) for name in page], next=page[-1] if more else None)
 
     def _market(self, market_id: str) -> Market:
         market = self._orders.markets.get(market_id)
@@ -78,7 +78,10 @@ class Queries:
         del agent
         market = self._market(query.market)
         return BookResult(
-            market=query.market, phase=market.phase, bids=market.bids.depth(query.depth), asks=market.asks.depth(query.depth)
+            market=query.market,
+            phase=market.phase,
+            bids=market.bids.depth(query.depth),
+            asks=market.asks.depth(query.depth),
         )
 
     def list_orders(self, agent: AgentRecord, query: ListOrders) -> OrdersResult:
@@ -88,11 +91,9 @@ class Queries:
             for order in self._orders.traders[agent.agent_id].orders.values()
             if order.order_id > query.after and query.market in (None, order.market.market_id)
         )
-        page = list(islice(matching, query.limit))
+        page = list(islice(matching, min(query.limit, _ORDERS_PER_PAGE)))
         more = next(matching, None) is not None
-        return OrdersResult(
-            orders=[view_order(order) for order in page], next=page[-1].order_id if more else None
-        )
+        return OrdersResult(orders=[view_order(order) for order in page], next=page[-1].order_id if more else None)
 
     def get_order(self, agent: AgentRecord, query: GetOrder) -> OrdersResult:
         """Return one live order of the agent."""

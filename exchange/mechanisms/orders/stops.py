@@ -20,7 +20,7 @@ class _StopSide:
 
     __slots__ = ("_heap", "_is_buy", "_live")
 
-    def __init__(self, is_buy: bool) -> None:
+    def __init__(self, *, is_buy: bool) -> None:
         self._is_buy = is_buy
         self._heap: list[tuple[int, int]] = []
         self._live: dict[int, Order] = {}

@@ -302,7 +302,7 @@ def assert_rejected(answer: Answer, reason: Reason) -> None:
     assert answer.unchanged, "a rejection changed the state"
 
 
-def brief(event: Event) -> str:  # noqa: PLR0911 - a table
+def brief(event: Event) -> str:
     """Write an event in a few words."""
     match event:
         case OrderPlaced():
