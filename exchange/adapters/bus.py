@@ -25,6 +25,7 @@ Receive = Callable[[str, str, bytes], None]
 __all__ = ["BusError", "Egress", "Ingress", "connect", "subscribe_commands", "subscribe_queries"]
 
 _PING_S: Final = 2
+_CONNECT_S: Final = 5.0
 _RECONNECT_S: Final = 0.25
 _REFUSALS_MAX: Final = 20_000
 
@@ -59,6 +60,10 @@ class Ingress(Client):
         """Hand every message of a subscription to ``receive(subject, reply, payload)``."""
         self._receivers[subscription._id] = receive  # noqa: SLF001 - nats-py has no other handle
 
+    def deafen(self) -> None:
+        """Ignore whatever comes from now on: another daemon answers it."""
+        self._receivers = dict.fromkeys(self._receivers, lambda _subject, _reply, _payload: None)
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         receive = self._receivers.get(sid)
         if receive is None:
@@ -85,7 +90,10 @@ async def connect(
     """
 
     # nats-py's read loop dies of a callback that raises; these only log.
+    problems: list[str] = []
+
     async def error_cb(error: Exception) -> None:
+        problems[:] = [repr(error)]
         log.warning("bus error", client=name, error=repr(error))
 
     async def disconnected_cb() -> None:
@@ -113,9 +121,12 @@ async def connect(
         "pending_size": 0,
     }
     try:
-        await client.connect(url, **options)
+        # Once connected it reconnects for ever; a server that was never there is an error.
+        async with asyncio.timeout(_CONNECT_S):
+            await client.connect(url, **options)
     except (NatsError, OSError, TimeoutError) as error:
-        message = f"cannot connect {name} to {url} with {creds}: {error!r}"
+        await client.close()
+        message = f"cannot connect {name} to {url} with {creds}: {problems[-1] if problems else repr(error)}"
         raise BusError(message) from error
     return client
 

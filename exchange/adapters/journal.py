@@ -216,7 +216,12 @@ class Journal:
         try:
             while expected <= last:
                 wanted = min(_FETCH_RECORDS, last - expected + 1)
-                for msg in await subscription.fetch(wanted, timeout=_FETCH_TIMEOUT_S):
+                try:
+                    fetched = await subscription.fetch(wanted, timeout=_FETCH_TIMEOUT_S)
+                except TimeoutError as error:
+                    message = f"record {expected} does not come; the journal should go on to {last}"
+                    raise JournalGap(message) from error
+                for msg in fetched:
                     index = msg.metadata.sequence.stream
                     if index != expected:
                         message = f"record {expected} is missing; the journal goes on with {index}"

@@ -94,6 +94,7 @@ async def _init(
             if creds is not None:
                 await _try_gateway(nats, creds)
             genesis = await _create_external(files, keyring, name, units, nats, journal_creds, replicas)
+        files.finish_creation()
     finally:
         lock.release()
     _warn_of_differences(genesis, name, units)

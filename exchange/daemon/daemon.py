@@ -20,7 +20,7 @@ from exchange.adapters.metrics import Metrics, MetricsServer
 from exchange.adapters.records import JournalCorrupt
 from exchange.daemon.host import Host
 from exchange.daemon.leader import Leader
-from exchange.daemon.venue_files import VenueFiles, create_venue
+from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Daemon:
         self._closing = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
+        self._creating: str | None = None
+        self._ingress = bus.Ingress()
 
     # ── start and stop ──────────────────────────────────────────────────────────────────────────
 
@@ -93,8 +95,9 @@ class Daemon:
             raise DaemonError(message)
         core = Client()
         await self._connect(journal_creds, "journal", core)
-        if self._created:
-            await create_venue(core)
+        if self._creating is not None:
+            await create_venue(core, operator=self._creating)
+            self.files.finish_creation()
         await self._lead(core, gateway_creds)
 
     async def stop(self) -> None:
@@ -124,12 +127,17 @@ class Daemon:
     async def _start_server(self) -> Keyring | None:
         """Start the embedded server, creating the venue's directory the first time."""
         nats = self.config.nats
-        self._created = False
+        self._creating = None
         if nats.url is not None:
             return Keyring.load(self.files.keys) if self.files.exists() else None
-        keyring = Keyring.load(self.files.keys) if self.files.exists() else self.files.create_keyring()
-        # A server that never ran has no journal, and only then may serving create one.
-        self._created = not self.files.nats.exists()
+        operator = self.files.creating_operator()
+        if operator is None and self.files.exists():
+            keyring = Keyring.load(self.files.keys)
+        else:
+            # New, or a start before this one was killed while it created the venue.
+            operator = operator or OPERATOR
+            keyring = self.files.create_keyring(operator)
+        self._creating = operator
         server = EmbeddedServer(
             self.files.nats,
             keyring,
@@ -152,7 +160,7 @@ class Daemon:
 
     async def _lead(self, core: Client, gateway_creds: Path) -> None:
         started = time.monotonic()
-        ingress, outgoing = bus.Ingress(), Client()
+        ingress, outgoing = self._ingress, Client()
         egress = bus.Egress(outgoing)
         host = self.host = Host(
             send=egress.refuse,
@@ -221,5 +229,7 @@ class Daemon:
         if task.cancelled():
             return
         error = task.exception()
+        # Whoever leads now answers; nothing leaves this daemon any more, refusals included.
+        self._ingress.deafen()
         log.critical("stopped leading", task=task.get_name(), error=repr(error))
         self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")

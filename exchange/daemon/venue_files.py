@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ class VenueFiles:
         self.creds = data / "creds"
         self.nats = data / "nats"
         self.high_water = data / "high-water"
+        self.creating = data / "creating"
+        """Stands while a venue is being created, and names its first operator; a killed start goes on from it."""
 
     def exists(self) -> bool:
         """Return whether a venue was created here."""
@@ -41,12 +44,38 @@ class VenueFiles:
         return self.creds / f"{agent}.creds"
 
     def create_keyring(self, operator: str = OPERATOR) -> Keyring:
-        """Create the keys of a venue and the credential of its first operator."""
+        """Create the keys of a venue and the credential of its first operator.
+
+        From here until ``finish_creation`` a start may create the journal, and only then: a journal
+        that is missing later is lost, not new.
+        """
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        keyring = Keyring.create(self.keys)
+        self.creating.write_text(operator, encoding="utf-8")
+        _sync(self.creating)
+        keyring = Keyring.load(self.keys) if self.exists() else Keyring.create(self.keys)
         self.creds.mkdir(exist_ok=True, mode=0o700)
         keyring.write_agent_creds(operator, self.agent_creds(operator))
         return keyring
+
+    def creating_operator(self) -> str | None:
+        """Return the first operator of a venue that is still being created, None of one that is not."""
+        try:
+            return self.creating.read_text(encoding="utf-8") or OPERATOR
+        except FileNotFoundError:
+            return None
+
+    def finish_creation(self) -> None:
+        """Say that the genesis is durable."""
+        self.creating.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Write a file through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def create_venue(

@@ -127,12 +127,13 @@ async def _run() -> int:
     if not isinstance(setup, Setup):
         sys.stderr.write("`exchange demo` starts this program; it is of no use alone\n")
         return 2
+    code = 0
     try:
         await _Group(line, setup).run()
     except* (ExchangeError, OSError, ValueError) as group:
         line.say(Failed("; ".join(f"{type(error).__name__}: {error}" for error in _leaves(group))))
-        return 1
-    return 0
+        code = 1
+    return code
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

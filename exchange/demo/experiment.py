@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from agent_sdk import connect
 from exchange.demo.live import Board, show
@@ -15,7 +15,7 @@ from exchange.demo.report import ConservationRow, PeriodReport
 from exchange.demo.resilient import follow, insist
 from exchange.demo.smith import PRICE_MAX, InducedTrade, Schedule, chart_1
 from exchange.demo.strategies import STRATEGIES, StrategyName
-from exchange.demo.venue import DemoError
+from exchange.demo.venue import DemoError, PromiseBroken
 from exchange.demo.wire import Setup, TraderSpec
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ ASSET: Final = "unit"
 PERIODS_MAX: Final = 30
 """A buyer is endowed with its value for every period, and an owner with 10,000 credits at most."""
 
-_PERIOD_S: Final = 2.5
+_PERIOD_S: Final = 2.0
 _TURNS_PER_S: Final = 20.0
 _TURNS_PER_S_ALL: Final = 800.0
 _PATIENCE_S: Final = 60.0
@@ -74,7 +74,7 @@ class Plan:
 
     @classmethod
     def of(cls, *, seconds: float, agents: int, strategy: StrategyMix, seed: int, periods: int | None) -> Plan:
-        """Make a plan, with a period for every two and a half seconds unless their number is given."""
+        """Make a plan, with a period for every two seconds unless their number is given."""
         count = periods if periods is not None else min(max(round(seconds / _PERIOD_S), 1), PERIODS_MAX)
         return cls(seconds, agents, strategy, seed, count)
 
@@ -222,7 +222,7 @@ class _Trial:
             if console is None:
                 return [await self._period(number, None) for number in range(1, self._plan.periods + 1)]
             if not console.is_terminal:
-                console.print(self._board.heading, highlight=False)
+                console.print(self._board.heading, highlight=False, soft_wrap=True)
             async with show(self._board, console):
                 return [await self._period(number, console) for number in range(1, self._plan.periods + 1)]
         finally:
@@ -231,15 +231,18 @@ class _Trial:
             await asyncio.gather(*following, return_exceptions=True)
 
     async def _period(self, number: int, console: Console | None) -> PeriodReport:
+        orders_before = len(self._board.acks_us)
         self._board.begin(number, self._plan.period_s)
         self._pool.begin(number)
         await asyncio.sleep(self._plan.period_s)
         done = await self._pool.end(number)
         report = PeriodReport.of(number, self._plan.schedule, _pair(done, self._traders))
-        sold = [trader.agent for trader in done if trader.fills and self._traders[trader.agent].side == "sell"]
-        await _in_time("the venue did not issue new units", self._supply(sold))
+        if number < self._plan.periods:
+            sold = [trader.agent for trader in done if trader.fills and self._traders[trader.agent].side == "sell"]
+            await _in_time("the venue did not issue new units", self._supply(sold))
         if console is not None and not console.is_terminal:
-            console.print(_line(report, self._board), highlight=False)
+            orders = len(self._board.acks_us) - orders_before
+            console.print(_line(report, self._plan, orders), highlight=False, soft_wrap=True)
         return report
 
     async def _supply(self, sellers: Sequence[str]) -> None:
@@ -256,22 +259,22 @@ def _pair(done: Sequence[TraderPeriod], traders: dict[str, TraderSpec]) -> list[
     """Join what buyers and sellers heard of the same trade, and add their values and costs.
 
     Raises:
-        DemoError: the two sides of a trade do not agree, or somebody traded more than one unit.
+        PromiseBroken: the two sides of a trade do not agree, or somebody traded more than one unit.
     """
     sides: defaultdict[int, dict[Side, InducedTrade]] = defaultdict(dict)
     for period in done:
         trader = traders[period.agent]
         if len(period.fills) > 1:
-            message = f"{trader.agent} had one unit and traded {len(period.fills)}: keep the journal and report it"
-            raise DemoError(message)
+            message = f"{trader.agent} had one unit and traded {len(period.fills)}"
+            raise PromiseBroken(message)
         for fill in period.fills:
             sides[fill.trade_id][trader.side] = InducedTrade(fill.price, trader.limit, trader.limit)
     trades = []
     for trade_id in sorted(sides):
         buy, sell = sides[trade_id].get("buy"), sides[trade_id].get("sell")
         if buy is None or sell is None or buy.price != sell.price:
-            message = f"the two sides of trade {trade_id} heard different things: keep the journal and report it"
-            raise DemoError(message)
+            message = f"the two sides of trade {trade_id} heard different things"
+            raise PromiseBroken(message)
         trades.append(InducedTrade(buy.price, buy.value, sell.cost))
     return trades
 
@@ -301,13 +304,13 @@ def _whole(units: int, decimals: int) -> int | Decimal:
     return Decimal(units).scaleb(-decimals) if decimals else units
 
 
-def _line(report: PeriodReport, board: Board) -> str:
+def _line(report: PeriodReport, plan: Plan, orders: int) -> str:
     """Tell a period in a line."""
     mean = "-" if report.mean_price is None else f"{report.mean_price:.2f}"
     alpha = "-" if report.alpha is None else f"{report.alpha:.2f} %"
     return (
-        f"period {report.number} of {board.periods}: {report.trades} trades, mean price {mean}, "
-        f"efficiency {report.efficiency:.1f} %, alpha {alpha}, {board.orders_per_s:,.0f} orders/s"
+        f"period {report.number} of {plan.periods}: {report.trades} trades, mean price {mean}, "
+        f"efficiency {report.efficiency:.1f} %, alpha {alpha}, {orders:,} orders"
     )
 
 
@@ -324,7 +327,8 @@ async def _unless(failed: asyncio.Future[None], work: Coroutine[None, None, T]) 
     """Do the work, unless something fails on which it depends."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
+        either: tuple[asyncio.Future[Any], ...] = (task, failed)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             await failed
         return await task

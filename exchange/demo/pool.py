@@ -7,11 +7,11 @@ import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
-from exchange.demo.venue import DemoError
+from exchange.demo.venue import DemoError, log_tail
 from exchange.demo.wire import (
     LINE_BYTES_MAX,
     Begin,
@@ -124,18 +124,20 @@ class AgentPool:
 
     def _fail(self, message: str) -> None:
         if not self.failed.done():
-            self.failed.set_exception(DemoError(f"{message}; see {self._log}"))
+            self.failed.set_exception(DemoError(f"{message}; their log ends:\n{log_tail(self._log)}"))
 
     async def _all(self, kind: type[FromAgents], timeout_s: float) -> list[FromAgents]:
         """Return the next answer of every process."""
         waiting = asyncio.gather(*(member.answers.get() for member in self._members))
-        await asyncio.wait({waiting, self.failed}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        either: tuple[asyncio.Future[Any], ...] = (waiting, self.failed)
+        await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
             if self.failed.done():
                 await self.failed
-            message = f"the agents did not answer with {kind.__name__!r} within {timeout_s:g} s; see {self._log}"
+            tail = log_tail(self._log)
+            message = f"no {kind.__name__!r} of the agents within {timeout_s:g} s; their log ends:\n{tail}"
             raise DemoError(message)
         answers = waiting.result()
         if not all(isinstance(answer, kind) for answer in answers):

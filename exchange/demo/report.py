@@ -305,7 +305,10 @@ def _verdict(report: RunReport) -> Text:
 def _places(report: RunReport) -> Text:
     """Say what ran where, and what is left of it."""
     processes = "one process" if report.processes == 1 else f"{report.processes} processes"
-    lines = [f"The agents shared {processes}, each with a credential and a connection of its own."]
+    lines = [
+        f"The agents shared {processes}, each with a credential and a connection of its own.",
+        "Orders/s is what these agents asked for, not what the exchange can take.",
+    ]
     if report.restarts:
         times = "once" if report.restarts == 1 else f"{report.restarts} times"
         lines.append(f"The daemon ended by itself and was started again {times}.")

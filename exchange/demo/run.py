@@ -7,13 +7,15 @@ import contextlib
 import shutil
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nats
+from nats.errors import Error as NatsError
 from rich.console import Console
 
 from agent_sdk import ExchangeError
-from exchange.adapters import bus
 from exchange.adapters.credentials import CredentialError, Keyring
 from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError
 from exchange.adapters.journal import Journal, JournalMissing
@@ -21,11 +23,9 @@ from exchange.daemon.verify import audit_journal, read_high_water
 from exchange.demo.experiment import Plan, StrategyMix, conduct
 from exchange.demo.live import percentile_ms
 from exchange.demo.report import RunReport
-from exchange.demo.venue import DemoError, VenueProcess
+from exchange.demo.venue import DemoError, PromiseBroken, VenueProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import Audit
     from exchange.demo.experiment import Findings
@@ -59,33 +59,34 @@ def run_demo(
     """
     plan = Plan.of(seconds=seconds, agents=agents, strategy=strategy, seed=seed, periods=periods)
     shown = None if json else console or Console(stderr=True)
-    with _directory(data, keep=keep) as directory:
-        report = asyncio.run(_run(plan, directory, shown, kept=keep or data is not None))
-    if report is None:
-        message = "the demonstration was told to stop before its end"
-        raise DemoError(message)
-    return report
-
-
-@contextlib.contextmanager
-def _directory(data: Path | None, *, keep: bool) -> Iterator[Path]:
-    """Provide a directory without a venue in it."""
-    if data is not None:
-        if data.exists() and (not data.is_dir() or any(data.iterdir())):
-            message = f"{data} holds something already; choose a directory that is absent or empty"
-            raise DemoError(message)
-        yield data.absolute()
-        return
-    scratch = Path(tempfile.mkdtemp(prefix="exchange-demo-"))
+    directory = _directory(data)
+    is_kept = keep or data is not None
     try:
-        yield scratch
+        report = asyncio.run(_run(plan, directory, shown))
+        # What went wrong can only be found in the journal.
+        is_kept = is_kept or not report.succeeded
+    except PromiseBroken as error:
+        is_kept = True
+        message = f"{error}: please report this as a bug, with the journal in {directory}"
+        raise DemoError(message) from error
     finally:
-        if not keep:
-            shutil.rmtree(scratch, ignore_errors=True)
+        if not is_kept:
+            shutil.rmtree(directory, ignore_errors=True)
+    return replace(report, data=str(directory)) if is_kept else report
 
 
-async def _run(plan: Plan, data: Path, console: Console | None, *, kept: bool) -> RunReport | None:
-    """Run everything; return None when SIGTERM ended it early."""
+def _directory(data: Path | None) -> Path:
+    """Provide a directory without a venue in it."""
+    if data is None:
+        return Path(tempfile.mkdtemp(prefix="exchange-demo-"))
+    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+        message = f"{data} holds something already; choose a directory that is absent or empty"
+        raise DemoError(message)
+    return data.absolute()
+
+
+async def _run(plan: Plan, data: Path, console: Console | None) -> RunReport:
+    """Run everything; SIGTERM ends it as Ctrl-C does, and leaves as little behind."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - this runs in one
     is_told_to_stop = False
@@ -99,21 +100,21 @@ async def _run(plan: Plan, data: Path, console: Console | None, *, kept: bool) -
     with contextlib.suppress(ValueError, RuntimeError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_sigterm)
     try:
-        return await _measure(plan, data, console, kept=kept)
+        return await _measure(plan, data, console)
     except asyncio.CancelledError:
-        if is_told_to_stop:
-            return None
-        raise
-    except (ExchangeError, CredentialError, EmbeddedServerError, JournalMissing, bus.BusError) as error:
+        if not is_told_to_stop:
+            raise
+        message = "the demonstration was told to stop before its end"
+        raise DemoError(message) from None
+    except (ExchangeError, CredentialError, EmbeddedServerError, JournalMissing, NatsError, OSError) as error:
         raise DemoError(str(error)) from error
 
 
-async def _measure(plan: Plan, data: Path, console: Console | None, *, kept: bool) -> RunReport:
+async def _measure(plan: Plan, data: Path, console: Console | None) -> RunReport:
     async with VenueProcess(data) as venue:
         findings = await conduct(plan, venue, console)
         await venue.stop()
-    audit = await _audit(venue.files)
-    return _report(plan, venue, findings, audit, kept=kept)
+    return _report(plan, venue, findings, await _audit(venue.files))
 
 
 async def _audit(files: VenueFiles) -> Audit:
@@ -122,7 +123,9 @@ async def _audit(files: VenueFiles) -> Audit:
     server = EmbeddedServer(files.nats, keyring)
     await server.start()
     try:
-        client = await bus.connect(server.url, keyring.journal_creds_path, "journal")
+        # Without the daemon's logging: nothing may mix with what is printed here.
+        creds = str(keyring.journal_creds_path)
+        client = await nats.connect(server.url, user_credentials=creds, inbox_prefix=b"_INBOX.journal")
         try:
             journal = Journal(client)
             await journal.open()
@@ -133,7 +136,7 @@ async def _audit(files: VenueFiles) -> Audit:
         await server.stop()
 
 
-def _report(plan: Plan, venue: VenueProcess, findings: Findings, audit: Audit, *, kept: bool) -> RunReport:
+def _report(plan: Plan, venue: VenueProcess, findings: Findings, audit: Audit) -> RunReport:
     schedule = plan.schedule
     return RunReport(
         strategy=plan.strategy,
@@ -155,5 +158,4 @@ def _report(plan: Plan, venue: VenueProcess, findings: Findings, audit: Audit, *
         processes=findings.processes,
         restarts=venue.restarts,
         metrics_url=venue.metrics_url,
-        data=str(venue.files.data) if kept else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -135,10 +136,8 @@ class Trader:
         try:
             await self._quote(price)
         except OutcomeUnknown as unknown:
-            try:
+            with contextlib.suppress(Rejected):  # certain, too
                 await settle(self._agent, unknown)
-            except Rejected:
-                pass  # certain, too
             await self._reconcile()
         except Rejected:
             # Mostly an amendment of an order that was filled meanwhile.

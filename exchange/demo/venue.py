@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["DemoError", "VenueProcess"]
+__all__ = ["DemoError", "PromiseBroken", "VenueProcess", "log_tail"]
 
 _START_S: Final = 30.0
 _STOP_S: Final = 15.0
@@ -42,6 +42,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 class DemoError(DaemonError):
     """Raised when the experiment cannot start or go on; the message says what to do."""
+
+
+class PromiseBroken(DemoError):
+    """Raised when agents saw what an exchange must never do; the message says what."""
 
 
 class _Announcement(msgspec.Struct):
@@ -162,10 +166,10 @@ class VenueProcess:
                 line = await stdout.readline()
             self._announced = msgspec.json.decode(line, type=_Announcement)
         except TimeoutError:
-            message = f"the daemon was not ready within {_START_S:g} s; its log ends:\n{self._log_tail()}"
+            message = f"the daemon was not ready within {_START_S:g} s; its log ends:\n{log_tail(self.log)}"
             raise DemoError(message) from None
         except (msgspec.DecodeError, ValueError):
-            message = f"the daemon did not start; its log ends:\n{self._log_tail()}"
+            message = f"the daemon did not start; its log ends:\n{log_tail(self.log)}"
             raise DemoError(message) from None
 
     async def _supervise(self) -> None:
@@ -175,7 +179,8 @@ class VenueProcess:
                 code = await self._process.wait()
                 self.restarts += 1
                 if self.restarts > _RESTARTS_MAX:
-                    message = f"the daemon ended {self.restarts} times, at last with exit code {code}; see {self.log}"
+                    tail = log_tail(self.log)
+                    message = f"the daemon ended {self.restarts} times, at last with exit code {code}:\n{tail}"
                     raise DemoError(message)  # noqa: TRY301 - told to who waits for `failed`
                 await self._start()
         except (DemoError, OSError) as error:
@@ -197,10 +202,12 @@ class VenueProcess:
             await process.wait()
         self._process = None
 
-    def _log_tail(self) -> str:
-        with self.log.open("rb") as log:
-            log.seek(max(self.log.stat().st_size - _LOG_TAIL_BYTES, 0))
-            return log.read().decode("utf-8", "replace").strip()
+
+def log_tail(log: Path) -> str:
+    """Return the last lines of a log."""
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - _LOG_TAIL_BYTES, 0))
+        return file.read().decode("utf-8", "replace").strip()
 
 
 def _port(url: str) -> int:

@@ -14,14 +14,16 @@ from nats.aio.client import Client
 
 from agent_sdk import Agent, connect
 from exchange.adapters.credentials import Keyring
+from exchange.adapters.embedded_server import find_server, server_config
 from exchange.config import Config, LogSettings, MetricsSettings, NatsSettings
 from exchange.daemon import Daemon
+from exchange.daemon.venue_files import VenueFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-__all__ = ["Setting", "config", "open_client", "raw_socket", "running_daemon", "set_up_market", "wait_until"]
+__all__ = ["External", "Setting", "config", "open_client", "raw_socket", "running_daemon", "set_up_market", "wait_until"]
 
 WAIT_S = 15.0
 
@@ -145,3 +147,62 @@ async def raw_socket(url: str, creds: Path) -> AsyncIterator[tuple[asyncio.Strea
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+class External:
+    """Hold a nats-server that no daemon owns."""
+
+    def __init__(self, directory: Path) -> None:
+        self.files = VenueFiles(directory / "venue")
+        self.keyring = self.files.create_keyring()
+        self.url = ""
+        self.port: int | None = None
+        self._directory = directory
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start the server from the configuration that operators are given."""
+        ports = self._directory / "ports"
+        ports.mkdir(exist_ok=True)
+        text = server_config(
+            self.keyring, store_dir=self._directory / "store", port=self.port, ports_dir=ports, log_file=self._directory / "log"
+        )
+        (self._directory / "nats.conf").write_text(text)
+        self._process = await asyncio.create_subprocess_exec(str(find_server()), "-c", str(self._directory / "nats.conf"))
+        file = ports / f"nats-server_{self._process.pid}.ports"
+        await wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), "the server does not start")
+        self.url = msgspec.json.decode(file.read_bytes())["nats"][0]
+        self.port = int(self.url.rpartition(":")[2])
+
+    async def kill(self) -> None:
+        """Kill the server; ``start`` brings it back on the same port and store."""
+        assert self._process is not None
+        self._process.kill()
+        await asyncio.wait_for(self._process.wait(), WAIT_S)
+
+    def signal(self, number: int) -> None:
+        """Send the server a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def stop(self) -> None:
+        """Stop the server."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await asyncio.wait_for(self._process.wait(), WAIT_S)
+
+    def config(self) -> Config:
+        """Return the settings of a daemon on this server."""
+        return Config(
+            data=self.files.data, nats=NatsSettings(url=self.url), metrics=MetricsSettings(port=0), log=LogSettings()
+        )
+
+    @contextlib.asynccontextmanager
+    async def journal(self) -> AsyncIterator[Client]:
+        """Connect to the journal's account."""
+        creds = str(self.keyring.journal_creds_path)
+        client = await nats.connect(self.url, user_credentials=creds, inbox_prefix="_INBOX.journal")
+        try:
+            yield client
+        finally:
+            await client.close()

@@ -20,7 +20,9 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal
 from exchange.adapters.records import decode_record
 from exchange.daemon import Host
+from exchange.daemon.venue_files import create_venue
 from exchange.engine import Engine
+from tests.daemon.support import External
 from tests.faults.traders import Trader
 from tests.faults.venue_process import VenueProcess
 
@@ -33,9 +35,11 @@ WORKERS = 4
 
 
 @contextlib.asynccontextmanager
-async def trading_venue(directory: Path, seed: int) -> AsyncIterator[tuple[VenueProcess, list[Trader]]]:
+async def trading_venue(
+    directory: Path, seed: int, server: External | None = None
+) -> AsyncIterator[tuple[VenueProcess, list[Trader]]]:
     """Run a venue process, and four agents that trade on it all the time."""
-    venue = VenueProcess(directory / "venue")
+    venue = VenueProcess(directory / "venue", None if server is None else server.url)
     traders: list[Trader] = []
     try:
         await venue.start()
@@ -105,18 +109,22 @@ async def prove_at_rest(venue: VenueProcess, traders: list[Trader]) -> None:
         assert (await operator.status()).conservation_difference == 0
 
 
-async def prove_by_journal(venue: VenueProcess, traders: list[Trader]) -> dict[str, int]:
+async def prove_by_journal(
+    venue: VenueProcess, traders: list[Trader], external: External | None = None
+) -> dict[str, int]:
     """Replay the journal of a stopped venue and compare it with everything that was ever heard."""
     keyring = Keyring.load(venue.files.keys)
-    server = EmbeddedServer(venue.files.nats, keyring)
+    server = None if external is not None else EmbeddedServer(venue.files.nats, keyring)
     host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
     engine = Engine()
     outcomes: dict[tuple[str, str], set[bytes]] = {}
     epochs: set[int] = set()
-    await server.start()
+    if server is not None:
+        await server.start()
     try:
+        url = server.url if server is not None else venue.url
         client = await nats.connect(
-            server.url, user_credentials=str(keyring.journal_creds_path), inbox_prefix="_INBOX.journal"
+            url, user_credentials=str(keyring.journal_creds_path), inbox_prefix="_INBOX.journal"
         )
         try:
             journal = Journal(client)
@@ -132,7 +140,8 @@ async def prove_by_journal(venue: VenueProcess, traders: list[Trader]) -> dict[s
         finally:
             await client.close()
     finally:
-        await server.stop()
+        if server is not None:
+            await server.stop()
     mark = HighWaterFile(venue.files.high_water)
     try:
         high_water = mark.read()
@@ -230,3 +239,48 @@ async def test_killed_while_it_is_created(tmp_path: Path) -> None:
                 assert (await operator.status()).conservation_difference == 0
         finally:
             await venue.stop()
+
+
+@pytest.mark.slow
+async def test_frozen_processes_lose_nothing(tmp_path: Path) -> None:
+    """Daemon and server are frozen and thawed again, once longer than any time-out: nothing is lost or doubled."""
+    async with trading_venue(tmp_path, 4) as (venue, traders):
+        for who, seconds in (("daemon", 1.0), ("server", 1.0), ("daemon", 4.0), ("server", 9.0), ("both", 2.0)):
+            await asyncio.sleep(0.5)
+            await venue.freeze(who, seconds)
+            if not venue.is_running:
+                # Giving up is allowed, with a clear word; losing anything is not.
+                assert "Traceback" not in venue.said(), venue.said()[-3_000:]
+                await venue.start()
+            await prove_so_far(traders)
+        await prove_at_rest(venue, traders)
+        await venue.kill()
+        tell("frozen", venue, traders, **await prove_by_journal(venue, traders))
+
+
+@pytest.mark.slow
+async def test_an_external_server_is_killed_and_comes_back(tmp_path: Path) -> None:
+    """A daemon on a server of its own outlives the server's death, or ends; nothing is lost or doubled."""
+    random = Random(5)
+    server = External(tmp_path)
+    await server.start()
+    try:
+        async with server.journal() as client:
+            await create_venue(client)
+        async with trading_venue(tmp_path, 5, server) as (venue, traders):
+            restarts = 0
+            for _ in range(4):
+                await asyncio.sleep(random.uniform(0.3, 1.0))
+                await server.kill()
+                await asyncio.sleep(random.uniform(0.0, 1.5))
+                await server.start()
+                if not venue.is_running:
+                    restarts += 1
+                    assert "Traceback" not in venue.said(), venue.said()[-3_000:]
+                    await venue.start()
+                await prove_so_far(traders)
+            await prove_at_rest(venue, traders)
+            await venue.kill()
+            tell("external server killed", venue, traders, restarts=restarts, **await prove_by_journal(venue, traders, server))
+    finally:
+        await server.stop()

@@ -34,10 +34,11 @@ def free_port() -> int:
 class VenueProcess:
     """Hold one data directory and port, and the daemon process that serves them at the moment."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, external_url: str | None = None) -> None:
         self.files = VenueFiles(data)
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
+        port = free_port()
+        self.url = external_url or f"nats://127.0.0.1:{port}"
+        self._server = ("--port", str(port)) if external_url is None else ("--nats", external_url)
         self.log = data.parent / "daemon.log"
         self._ready = data.parent / "ready.json"
         self._process: Process | None = None
@@ -87,9 +88,30 @@ class VenueProcess:
 
     async def kill_server(self) -> int:
         """Kill the nats-server under the daemon; return the exit code of the daemon, which must give up."""
-        pid = int((self.files.nats / "nats-server.lock").read_text())
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self._server_pid(), signal.SIGKILL)
         return await self._ended()
+
+    def _server_pid(self) -> int:
+        return int((self.files.nats / "nats-server.lock").read_text())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the daemon has not ended."""
+        return self._process is not None and self._process.returncode is None
+
+    async def freeze(self, who: str, seconds: float) -> None:
+        """Let the daemon, the server or both stand still for a while."""
+        assert self._process is not None
+        pids = {"daemon": [self._process.pid], "server": [self._server_pid()]}
+        pids["both"] = pids["daemon"] + pids["server"]
+        for pid in pids[who]:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            for pid in pids[who]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     async def stop(self) -> None:
         """Kill whatever runs."""

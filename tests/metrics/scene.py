@@ -8,6 +8,7 @@ import msgspec
 
 from exchange.adapters.metrics import Metrics
 from exchange.daemon.host import Host
+from exchange.mechanisms import REGISTRY
 from exchange.messages import family_of
 from exchange.testing import Venue
 
@@ -29,8 +30,8 @@ _encode = msgspec.json.Encoder().encode
 class Scene:
     """Lead a host as the daemon's leader does, one batch per call; agents ``alice`` and ``bob`` trade ``cpu``."""
 
-    def __init__(self, mechanisms: Iterable[type[Mechanism]] | None = None) -> None:
-        self.venue = Venue(**({} if mechanisms is None else {"mechanisms": mechanisms}))
+    def __init__(self, mechanisms: Iterable[type[Mechanism]] = REGISTRY) -> None:
+        self.venue = Venue(mechanisms=mechanisms)
         self.venue.register("alice", "bob", endowment=1_000 * CREDIT)
         self.venue.market("cpu", tick=CREDIT // 100)
         self.venue.issue("alice", 100)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 import threading
 from contextlib import contextmanager
-from itertools import count
+from itertools import chain, count
 from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 from exchange.adapters.metrics import MetricsServer
-from exchange.messages.orders import PlaceOrder
+from exchange.messages.orders import PlaceOrder, Side
 from tests.metrics.scene import CREDIT, Scene
 
 if TYPE_CHECKING:
@@ -46,20 +46,25 @@ def scraper(url: str) -> Iterator[None]:
 
 
 def batch_times(scene: Scene, numbers: Iterator[int]) -> list[float]:
-    """Lead batches of 200 orders for a while; return how long each took."""
+    """Lead batches of 200 orders, which trade in 100 markets, for a while; return how long each took."""
     times: list[float] = []
+    seller, buyer = "alice", "bob"
     started = perf_counter()
-    while perf_counter() - started < ROUND_S:
+    # An even number of batches, so that in the end each has what it had.
+    while perf_counter() - started < ROUND_S or seller == "bob":
         until_us = scene.venue.time_us + 1_000_000
         for number in range(0, ORDERS, 2):
-            for agent, side in (("alice", "sell"), ("bob", "buy")):
+            for agent in (seller, buyer):
+                side: Side = "sell" if agent == seller else "buy"
                 scene.receive(
                     agent,
                     PlaceOrder(
-                        id=f"s.{next(numbers)}", valid_until_us=until_us, market=f"m{number % 200}",
-                        side=side, quantity=1, price=CREDIT // 100,
+                        id=f"s.{next(numbers)}", valid_until_us=until_us, market=f"m{number}", side=side,
+                        quantity=1, price=CREDIT // 100,
                     ),
                 )  # fmt: skip
+        seller, buyer = buyer, seller
+        scene.now_s += 1.0
         began = perf_counter()
         scene.lead()
         times.append(perf_counter() - began)
@@ -74,23 +79,27 @@ def test_scraping_without_a_pause_leaves_the_engine_half_its_speed() -> None:
     numbers = count(1_000)
     server = MetricsServer(scene.metrics, "127.0.0.1", 0)
     server.start()
-    batch_times(scene, numbers)
-    alone: list[float] = []
-    scraped: list[float] = []
+    warm = batch_times(scene, numbers)
+    alone: list[list[float]] = []
+    scraped: list[list[float]] = []
     for _ in range(ROUNDS):
         # In turns, so that whatever else the machine does meets both.
-        alone += batch_times(scene, numbers)
+        alone.append(batch_times(scene, numbers))
         with scraper(server.url):
-            scraped += batch_times(scene, numbers)
+            scraped.append(batch_times(scene, numbers))
     server.stop()
-    assert scene.value("rejections_total", reason="insufficient_asset") == 0
-    assert scene.value("trades_total", market="m0")
-    figures = {
-        name: f"p50 {statistics.median(times) * 1e3:.2f} ms, p99 {statistics.quantiles(times, n=100)[98] * 1e3:.2f} ms"
-        for name, times in (("alone", alone), ("scraped", scraped))
-    }
+    assert not any(scene.series("rejections_total").values())
+    assert scene.value("trades_total", market="m0") == sum(map(len, (warm, *alone, *scraped)))
+    figures = f"alone {describe(alone)}; scraped {describe(scraped)}"
     print(figures)  # noqa: T201 - pytest shows it when the test fails
-    assert statistics.mean(scraped) < 2 * statistics.mean(alone), figures
+    # The best round of each is what the machine's other work disturbed least.
+    assert min(map(statistics.mean, scraped)) < 2 * min(map(statistics.mean, alone)), figures
+
+
+def describe(rounds: list[list[float]]) -> str:
+    """Return the quantiles of the times of batches."""
+    quantiles = statistics.quantiles(chain.from_iterable(rounds), n=100)
+    return f"p50 {quantiles[49] * 1e3:.2f} ms, p99 {quantiles[98] * 1e3:.2f} ms"
 
 
 def test_counting_a_batch_is_cheap() -> None:

@@ -21,6 +21,7 @@ import pytest_asyncio
 
 from exchange.config import Config, LogSettings, MetricsSettings, NatsSettings
 from exchange.daemon import Daemon, DaemonError
+from exchange.messages.orders import PlaceOrder
 from tests.metrics.scene import CREDIT, Scene
 
 if TYPE_CHECKING:
@@ -86,16 +87,10 @@ def test_promtool_accepts_a_venue_that_has_traded() -> None:
         scene.venue.sell("alice", 5, CREDIT, market=market)
         scene.venue.buy("bob", 2, CREDIT, market=market)
         scene.venue.buy("bob", 2, CREDIT // 2, market=market)
-    scene.receive("alice", scene.command("alice", _place(), market="cpu", side="sell", quantity=1, price=CREDIT))
+    scene.receive("alice", scene.command("alice", PlaceOrder, market="cpu", side="sell", quantity=1, price=CREDIT))
     scene.lead(apply_s=0.001)
     result = check_metrics(scene.metrics.render()[0])
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
-def _place() -> Any:
-    from exchange.messages.orders import PlaceOrder
-
-    return PlaceOrder
 
 
 async def test_promtool_accepts_what_a_daemon_serves(daemon: Daemon) -> None:

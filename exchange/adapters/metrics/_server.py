@@ -109,6 +109,7 @@ class _Server(socketserver.ThreadingTCPServer):
     """Give each of a few connections a thread; close at once those that are too many."""
 
     allow_reuse_address = True
+    request_queue_size = 2 * _CONNECTIONS_MAX
     # Each thread ends with its connection, which ``close_connections`` ends: joining them is quick.
     daemon_threads = False
     block_on_close = True
