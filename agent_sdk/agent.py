@@ -373,10 +373,7 @@ class Agent:
             UnknownMarket: There is none of this name.
 
         """
-        for view in await self._catalog.views():
-            if view.market == name:
-                return self._catalog.market(view)
-        raise rejected(Reason.UNKNOWN_MARKET, f"there is no market {name!r}")
+        return self._catalog.market(await self._catalog.view(name))
 
     async def book(self, market: str, depth: int = 20) -> Book:
         """Return the best ``depth`` (1 to 1,000) price levels of each side."""

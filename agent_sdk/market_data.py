@@ -207,14 +207,12 @@ class BboFeed(_Feed[BboMessage, BookResult, Bbo]):
 
     def __init__(self, connection: Connection, catalog: Catalog, market: str) -> None:
         super().__init__(connection, catalog, market)
-        self._update: tuple[int, int, tuple[int, int] | None, tuple[int, int] | None] | None = None
-        self._phase: str | None = None
+        self._update: tuple[int, int, tuple[int, int] | None, tuple[int, int] | None, str] | None = None
 
     def _take_in(self, message: BboMessage, *, is_chained: bool) -> bool:  # noqa: ARG002 - whole in any case
         bid = None if message.bid is None else (message.bid, message.bid_quantity)
         ask = None if message.ask is None else (message.ask, message.ask_quantity)
-        self._update = (message.seq, message.venue_time_us, bid, ask)
-        self._phase = message.phase
+        self._update = (message.seq, message.venue_time_us, bid, ask, message.phase)
         return True
 
     async def _fetch(self) -> BookResult:
@@ -223,20 +221,20 @@ class BboFeed(_Feed[BboMessage, BookResult, Bbo]):
     def _restart(self, result: BookResult) -> None:
         bid = result.bids[0] if result.bids else None
         ask = result.asks[0] if result.asks else None
-        self._update = (result.index, result.venue_time_us, bid, ask)
+        self._update = (result.index, result.venue_time_us, bid, ask, result.phase)
 
     def _items(self, terms: Terms) -> Iterable[Bbo]:
         update, self._update = self._update, None
         if update is None:
             return
-        index, time_us, bid, ask = update
+        index, time_us, bid, ask, phase = update
         yield Bbo(
             market=self._market,
             index=index,
             venue_time_us=time_us,
             bid=None if bid is None else terms.level(bid),
             ask=None if ask is None else terms.level(ask),
-            phase=self._phase,
+            phase=phase,
         )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agent_sdk.errors import rejected
+from agent_sdk.errors import NotFound, Rejected, rejected
 from agent_sdk.models import Asset, Balance, Level, Market, Order, Trade
 from agent_sdk.money import from_units
 from agent_sdk.session import Listener
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalog", "Terms", "credits_from", "maybe_credits"]
 
 _REMEMBERED_ORDERS: Final = 65_536
+_NAME_LENGTH_MAX: Final = 32
 
 
 class Terms(NamedTuple):
@@ -100,6 +101,10 @@ def maybe_credits(units: int | None) -> Decimal | None:
     return None if units is None else from_units(units, CREDIT_DECIMALS)
 
 
+def _unknown_market(market: str) -> Rejected:
+    return rejected(Reason.UNKNOWN_MARKET, f"there is no market {market!r}")
+
+
 class Catalog(Listener):
     """Remember terms of markets, decimals of assets, and the markets of recent orders."""
 
@@ -130,10 +135,27 @@ class Catalog(Listener):
             return found
         async with self._loading:
             if market not in self._terms:
-                await self.views()
-        if market not in self._terms:
-            raise rejected(Reason.UNKNOWN_MARKET, f"there is no market {market!r}")
+                await self.view(market)
         return self._terms[market]
+
+    async def view(self, market: str) -> MarketView:
+        """Ask for one market.
+
+        Raises:
+            UnknownMarket: There is none of this name.
+
+        """
+        if not 0 < len(market) <= _NAME_LENGTH_MAX:
+            raise _unknown_market(market)
+        try:
+            found = (await self._connection.query(ListMarkets(market=market), MarketsResult)).markets
+        except NotFound:
+            found = []
+        for view in found:
+            if view.market == market:
+                self._learn_terms(view)
+                return view
+        raise _unknown_market(market)
 
     async def views(self) -> list[MarketView]:
         """Ask for all markets, page by page."""
@@ -143,11 +165,14 @@ class Catalog(Listener):
             page = await self._connection.query(ListMarkets(after=after), MarketsResult)
             views += page.markets
             for view in page.markets:
-                self._terms[view.market] = Terms(view.market, view.base, view.base_decimals, view.tick, view.lot)
-                self._decimals[view.base] = view.base_decimals
+                self._learn_terms(view)
             after = page.next
             if after is None or not page.markets:
                 return views
+
+    def _learn_terms(self, view: MarketView) -> None:
+        self._terms[view.market] = Terms(view.market, view.base, view.base_decimals, view.tick, view.lot)
+        self._decimals[view.base] = view.base_decimals
 
     def market(self, view: MarketView) -> Market:
         """Return a market in whole units."""

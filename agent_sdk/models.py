@@ -195,14 +195,14 @@ class Book:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bbo:
-    """Hold the best bid and ask; ``phase`` is None until the first message tells it."""
+    """Hold the best bid and ask, and the phase of the market."""
 
     market: str
     index: int
     venue_time_us: int
     bid: Level | None
     ask: Level | None
-    phase: str | None = None
+    phase: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

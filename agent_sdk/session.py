@@ -34,7 +34,7 @@ from exchange.messages.orders import (
     PlaceOrder,
 )
 from exchange.messages.reasons import Reason
-from exchange.messages.venue import GetOutcome, Heartbeat, Hello, HelloResult
+from exchange.messages.venue import GetOutcome, Heartbeat, Hello, HelloResult, OutcomeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,13 +61,6 @@ _OUTCOMES: Final[dict[type[Command], type[Outcome]]] = {
 _encode: Final = msgspec.json.encode
 _decode_heartbeat: Final = msgspec.json.Decoder(Heartbeat).decode
 _validators: dict[type[Command], Callable[[bytes], Command]] = {}
-
-
-class _OutcomeAnswer(Result, tag="outcome_result", kw_only=True):
-    """Read ``OutcomeResult``; a field that is raw JSON or null can be written but not read."""
-
-    state: str
-    outcome: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Draft:
@@ -316,7 +309,7 @@ class Connection:
         until = valid_until_us or (known[0] if known else self.clock.now_us() + MAX_VALIDITY_US)
         pause_s = 0.1
         while True:
-            answer = await self.query(GetOutcome(id=id_, valid_until_us=until), _OutcomeAnswer)
+            answer = await self.query(GetOutcome(id=id_, valid_until_us=until), OutcomeResult)
             if answer.state == "forgotten":
                 raise OutcomeForgotten(Reason.OUTCOME_FORGOTTEN, "open orders and events tell how it went", id_)
             if answer.state == "never_executed":

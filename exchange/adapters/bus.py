@@ -88,7 +88,6 @@ async def connect(
     Raises:
         BusError: the server cannot be reached or refuses the credential.
     """
-
     # nats-py's read loop dies of a callback that raises; these only log.
     problems: list[str] = []
 

@@ -219,7 +219,7 @@ class Journal:
                 try:
                     fetched = await subscription.fetch(wanted, timeout=_FETCH_TIMEOUT_S)
                 except TimeoutError as error:
-                    message = f"record {expected} does not come; the journal should go on to {last}"
+                    message = f"record {expected} is missing: it does not come, though the journal counts {last}"
                     raise JournalGap(message) from error
                 for msg in fetched:
                     index = msg.metadata.sequence.stream

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exchange.cli._names import check_agent_id
+from exchange.cli._names import MaybeAmount, check_agent_id
 from exchange.cli._output import CliError, Json, print_json, print_pairs, print_table, say
 from exchange.cli._venue import Venue
 from exchange.messages.base import Role
@@ -30,7 +30,7 @@ def add_(
     *,
     owner: str,
     role: tuple[Role, ...] = (),
-    endowment: Decimal | None = None,
+    endowment: MaybeAmount = None,
     skill: tuple[str, ...] = (),
     out: Path | None = None,
     venue: Venue | None = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from exchange.cli._names import Amount
 from exchange.cli._output import CliError, Json, print_json, print_table, say
 from exchange.cli._venue import Venue
 
@@ -79,7 +80,7 @@ async def register(operator: Agent, name: str, decimals: int, issuer: str | None
     return True
 
 
-def issue_(asset: str, agent: str, quantity: Decimal, /, *, venue: Venue | None = None, json: Json = False) -> None:
+def issue_(asset: str, agent: str, quantity: Amount, /, *, venue: Venue | None = None, json: Json = False) -> None:
     """Create units of an asset on an agent's account, so that it has something to sell.
 
     Every call creates more. Only the asset's issuer may do it: the operator, unless it was registered for

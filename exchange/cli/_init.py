@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from exchange.cli._bus import ServerUnusable, connected
 from exchange.cli._output import CliError, Json, note, print_json, print_pairs
 from exchange.cli._venue import DEFAULT_DATA, RunFile, operator_of, remember_operator
 from exchange.messages.base import CREDIT_DECIMALS
@@ -92,7 +93,8 @@ async def _init(
             genesis = await _create_embedded(files, keyring, name, units)
         else:
             if creds is not None:
-                await _try_gateway(nats, creds)
+                async with connected(nats, creds, "gateway"):
+                    pass
             genesis = await _create_external(files, keyring, name, units, nats, journal_creds, replicas)
         files.finish_creation()
     finally:
@@ -151,13 +153,6 @@ async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, s
         await server.stop()
 
 
-async def _try_gateway(nats: str, creds: Path) -> None:
-    from exchange.adapters import bus
-
-    client = await bus.connect(nats, creds, "gateway")
-    await client.close()
-
-
 async def _create_external(
     files: VenueFiles,
     keyring: Keyring,
@@ -167,13 +162,11 @@ async def _create_external(
     journal_creds: Path | None,
     replicas: int,
 ) -> Genesis:
-    from exchange.adapters.bus import BusError
-
     try:
         return await _create(nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
-    except BusError as error:
+    except ServerUnusable as error:
         message = (
-            f"{error}\nThe keys are there, the journal is not. Start a server that trusts them, with "
+            f"{error}\nThe keys are there, the journal is not yet. Start a server that trusts them, with "
             f"{files.data / 'nats-server.conf'} or by including {files.data / 'auth.conf'} in your own "
             "configuration; then run the same command again."
         )
@@ -184,18 +177,15 @@ async def _create(url: str, creds: Path, operator: str, supply: int, replicas: i
     """Create the journal unless it is there, and return the genesis that it begins with."""
     from nats.errors import Error as NatsError
 
-    from exchange.adapters import bus
     from exchange.daemon.venue_files import create_venue
 
-    client = await bus.connect(url, creds, "journal")
     try:
-        await create_venue(client, operator=operator, supply=supply, replicas=replicas)
-        return await _read_genesis(client)
+        async with connected(url, creds) as client:
+            await create_venue(client, operator=operator, supply=supply, replicas=replicas)
+            return await _read_genesis(client)
     except NatsError as error:
         message = f"{url} does not create the journal: {getattr(error, 'description', None) or error!r}"
         raise CliError(message) from error
-    finally:
-        await client.close()
 
 
 async def _read_genesis(client: Any) -> Genesis:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -14,6 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from exchange.cli._assets import Decimals, register
+from exchange.cli._names import Amount, MaybeAmount
 from exchange.cli._output import CliError, Json, print_json, print_table, say
 from exchange.cli._venue import Venue
 
@@ -33,16 +33,16 @@ def add_(
     /,
     *,
     base: str,
-    tick: Decimal,
-    lot: Decimal | None = None,
-    min_quantity: Decimal | None = None,
-    max_quantity: Decimal | None = None,
+    tick: Amount,
+    lot: MaybeAmount = None,
+    min_quantity: MaybeAmount = None,
+    max_quantity: MaybeAmount = None,
     create_asset: bool = False,
     decimals: Decimals = 0,
     maker_fee_bp: BasisPoints = 0,
     taker_fee_bp: BasisPoints = 0,
     band_bp: BasisPoints | None = None,
-    reference: Decimal | None = None,
+    reference: MaybeAmount = None,
     auction: Seconds = 0,
     venue: Venue | None = None,
     json: Json = False,

@@ -1,14 +1,18 @@
-"""Check the names that a user types before anything is sent."""
+"""Read the names and amounts that a user types, before anything is sent."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter, Token
 
 from exchange.cli._output import CliError
 from exchange.messages.base import RESERVED_AGENT_IDS
 
-__all__ = ["check_agent_id"]
+__all__ = ["Amount", "MaybeAmount", "check_agent_id"]
 
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
@@ -26,3 +30,20 @@ def check_agent_id(name: str, what: str = "agent id") -> str:
         message = f"{name!r} is reserved for the venue itself; choose another {what}"
         raise CliError(message)
     return name
+
+
+def _read_amount(_kind: Any, tokens: Sequence[Token]) -> Decimal:
+    """Read an exact number; its errors become messages about the flag."""
+    text = tokens[0].value
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        message = f"{text!r} is no number; write it like 5 or 0.01"
+        raise ValueError(message)
+    return amount
+
+
+Amount = Annotated[Decimal, Parameter(converter=_read_amount, n_tokens=1)]
+MaybeAmount = Annotated[Decimal | None, Parameter(converter=_read_amount, n_tokens=1)]

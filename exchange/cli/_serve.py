@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from cyclopts import Parameter
 
+from exchange.cli._bus import connected
 from exchange.cli._output import Json, note, print_json, print_pairs
 from exchange.cli._venue import RunFile, Running, operator_of
 
@@ -132,6 +133,7 @@ async def _serve(config: Config, announce: Callable[[Running], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopping.set)
+        await _check_external(config)
         daemon = Daemon(config)
         # The first signal also ends a start that takes long, such as a long replay.
         if not await _unless(stopping, daemon.start()):
@@ -147,6 +149,16 @@ async def _serve(config: Config, announce: Callable[[Running], None]) -> None:
             await daemon.stop()
     finally:
         run_file.release()
+
+
+async def _check_external(config: Config) -> None:
+    """Find out whether an external server can be used; the daemon itself would wait for it for ever."""
+    from exchange.daemon.venue_files import VenueFiles
+
+    creds = config.nats.journal_creds or VenueFiles(config.data).keys / "journal.creds"
+    if config.nats.url is not None and creds.exists():
+        async with connected(config.nats.url, creds):
+            pass
 
 
 async def _unless(stopping: asyncio.Event, work: Any) -> bool:

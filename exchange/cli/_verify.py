@@ -19,6 +19,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from exchange.cli._bus import connected
 from exchange.cli._output import CliError, Json, complain, console, print_json, print_pairs, say
 from exchange.cli._venue import DEFAULT_DATA, RunFile
 
@@ -76,7 +77,6 @@ def verify(
 async def _verify(
     data: Path | None, nats: str | None, journal_creds: Path | None, invariants_every: int
 ) -> tuple[Audit, str]:
-    from exchange.adapters import bus
     from exchange.adapters.journal import Journal
     from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import audit_journal, read_high_water
@@ -84,17 +84,13 @@ async def _verify(
     files = VenueFiles(data or DEFAULT_DATA)
     # Read before the journal: a running venue goes on meanwhile.
     mark = None if nats is not None and data is None else read_high_water(files.high_water)
-    async with _source(files, nats, journal_creds) as source:
-        client = await bus.connect(source.url, source.creds, "journal")
-        try:
-            journal = Journal(client)
-            await journal.open()
-            with _progress() as on_progress:
-                audit = await audit_journal(
-                    journal, high_water=mark, invariants_every=invariants_every, on_progress=on_progress
-                )
-        finally:
-            await client.close()
+    async with _source(files, nats, journal_creds) as source, connected(source.url, source.creds) as client:
+        journal = Journal(client)
+        await journal.open()
+        with _progress() as on_progress:
+            audit = await audit_journal(
+                journal, high_water=mark, invariants_every=invariants_every, on_progress=on_progress
+            )
     return audit, source.text
 
 

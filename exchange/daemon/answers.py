@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -40,8 +40,16 @@ try:
 except PackageNotFoundError:  # pragma: no cover - run from a source tree that is not installed
     VERSION = "0"
 
-_EVENTS_BYTES_MAX = 256 * 1024
+_EVENTS_BYTES_MAX: Final = 256 * 1024
+_SUMS_S: Final = 0.5
 _encode = msgspec.json.Encoder().encode
+
+
+class _Sums(NamedTuple):
+    at_s: float
+    markets: int
+    open_orders: int
+    trades: int
 
 
 class Answers:
@@ -50,6 +58,7 @@ class Answers:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.metrics_url: str | None = None
+        self._summed: _Sums | None = None
         self.uptime_s: Callable[[], float] = lambda: 0.0
         self._readers: dict[type, Callable[[str, Any], Result]] = {
             Hello: self._hello,
@@ -144,21 +153,34 @@ class Answers:
     def _status(self, agent: str, query: GetStatus) -> StatusResult:
         del agent, query
         engine = self._host.engine
-        markets = list(self.markets())
+        markets = self._sums()
         return StatusResult(
             venue_version=VERSION,
             incarnation=self._host.incarnation,
             epoch=engine.epoch,
             state=engine.context.venue_state,
             agents=len(engine.agents),
-            markets=len(markets),
-            open_orders=sum(market.open_orders for market in markets),
-            trades=sum(market.trades for market in markets),
+            markets=markets.markets,
+            open_orders=markets.open_orders,
+            trades=markets.trades,
             commands=engine.commands_applied,
             conservation_difference=engine.conservation_difference(),
             uptime_seconds=int(self.uptime_s()),
             metrics_url=self.metrics_url,
         )
+
+    def _sums(self) -> _Sums:
+        """Sum over the markets, at most twice a second: asking often must not cost the venue more."""
+        now_s = self.uptime_s()
+        if self._summed is None or now_s - self._summed.at_s > _SUMS_S:
+            markets = list(self.markets())
+            self._summed = _Sums(
+                now_s,
+                len(markets),
+                sum(market.open_orders for market in markets),
+                sum(market.trades for market in markets),
+            )
+        return self._summed
 
     def _trades(self, agent: str, query: ListTrades) -> TradesResult:
         del agent

@@ -66,6 +66,7 @@ class Host:
         self.trades = RecentTrades()
         self.market_data = MarketData(0)
         self.answers = Answers(self)
+        self.answers.uptime_s = now_s
         self.incarnation = 1
         self.hash = GENESIS_HASH
         """The chain hash of the last durable record."""

@@ -143,8 +143,10 @@ class Leader:
 
     async def _store(self, step: Step, apply_s: float) -> None:
         """Store a step, then let out what it brought forth."""
-        self._check(self._host.engine)
         index = step.batch.index
+        # Every line that is logged about this batch names it.
+        structlog.contextvars.bind_contextvars(index=index)
+        self._check(self._host.engine)
         started = perf_counter()
         await self._journal.append(index, step.body)
         stored = perf_counter()
@@ -164,10 +166,11 @@ class Leader:
             journal_s=stored - started,
             release_s=released - replied,
             egress_s=replied - stored + sent - released,
+            since_replies_s=sent - replied,
         )
 
     def _check(self, engine: Engine) -> None:
-        difference = engine.conservation_difference()
+        difference = engine.ledger.take_difference()
         if difference:
             message = f"credits are not conserved: {engine.ledger.conservation()}"
             log.critical("conservation broken", index=engine.index, difference=difference)

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
-from agent_sdk import ExchangeError, connect
+from agent_sdk import ConnectionFailed, ExchangeError, connect
 from exchange.demo.trader import Trader
 from exchange.demo.wire import (
     LINE_BYTES_MAX,
@@ -30,14 +31,16 @@ from exchange.demo.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
+    from agent_sdk import Agent
     from exchange.demo.wire import FromAgents, ToAgents, TraderSpec
 
 __all__ = ["main"]
 
 _PROGRESS_S: Final = 0.25
 _CONNECT_S: Final = 20.0
+_PAUSE_S: Final = 0.1
 
 
 class _Line:
@@ -88,8 +91,7 @@ class _Group:
                     task.cancel()
 
     async def _join(self, stack: contextlib.AsyncExitStack, spec: TraderSpec) -> None:
-        opened = connect(self._setup.url, creds=spec.creds, timeout=_CONNECT_S)
-        agent = await stack.enter_async_context(opened)
+        agent = await stack.enter_async_context(_connected(self._setup.url, spec.creds))
         self._traders.append(Trader(agent, spec, self._setup, self._acks_us))
 
     async def _trade(self, begin: Begin) -> None:
@@ -118,6 +120,23 @@ class _Group:
         if self._acks_us:
             self._line.say(Progress(list(self._acks_us)))
             self._acks_us.clear()
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str, creds: str) -> AsyncIterator[Agent]:
+    """Connect, also to a venue that is just being restarted."""
+    deadline_s = time.monotonic() + _CONNECT_S
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            try:
+                agent = await stack.enter_async_context(connect(url, creds=creds))
+            except ConnectionFailed:
+                if time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                break
+        yield agent
 
 
 async def _run() -> int:

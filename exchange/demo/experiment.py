@@ -177,9 +177,7 @@ async def _set_up(plan: Plan, venue: VenueProcess, operator: Agent) -> list[Trad
         endowment = trader.limit * plan.periods if trader.side == "buy" else 0
         admin = operator.admin
         async with limit:
-            await insist(
-                operator, lambda: admin.register_agent(trader.agent, trader.agent, endowment=endowment)
-            )
+            await insist(operator, lambda: admin.register_agent(trader.agent, trader.agent, endowment=endowment))
             if trader.side == "sell":
                 await insist(operator, lambda: admin.issue_asset(ASSET, trader.agent, 1))
         return trader

@@ -34,6 +34,8 @@ class Ledger:
         self.assets: dict[str, Asset] = {}
         self.accounts: dict[str, Account] = {}
         self.meters: dict[tuple[str, str], SpendMeter] = {}
+        self.moved: dict[Asset, None] = {}
+        """Assets that moved between accounts or were issued since the last look."""
         self.metered: dict[SpendMeter, None] = {}
         """Meters that moved since the last look, in the order in which they did."""
 
@@ -85,6 +87,7 @@ class Ledger:
         balance.available += quantity
         balance.total.amount += quantity
         balance.asset.issued += quantity
+        self.moved[balance.asset] = None
 
     def hold(self, balance: Balance, amount: int) -> None:
         """Move ``amount`` from available to held; a negative amount releases.
@@ -113,11 +116,15 @@ class Ledger:
         sums: dict[Asset, int] = {}
         dipped = False
         for balance, available, held in legs:
-            balance.available = left = balance.available + available
-            balance.held = kept = balance.held + held
-            if left < 0 or kept < 0:
-                # A later leg of the same balance may lift it again; what counts is the end.
-                dipped = True
+            if available:
+                balance.available = left = balance.available + available
+                if left < 0:
+                    # A later leg of the same balance may lift it again; what counts is the end.
+                    dipped = True
+            if held:
+                balance.held = left = balance.held + held
+                if left < 0:
+                    dipped = True
             delta = available + held
             if delta:
                 balance.total.amount += delta
@@ -125,6 +132,7 @@ class Ledger:
                 sums[asset] = sums.get(asset, 0) + delta
         if any(sums.values()) or (dipped and any(leg[0].available < 0 or leg[0].held < 0 for leg in legs)):
             self._undo(legs)
+        self.moved.update(dict.fromkeys(sums))
         if self.meters:
             self._meter(legs)
 
@@ -168,6 +176,15 @@ class Ledger:
                 balance.meters = (*present, meter)
 
     # ── proof ───────────────────────────────────────────────────────────────────────────────────
+
+    def take_difference(self) -> int:
+        """Return the sum of the absolute differences of all assets that moved since the last look.
+
+        What did not move cannot have changed, so this costs nothing per asset that only exists.
+        """
+        difference = sum(abs(asset.difference()) for asset in self.moved)
+        self.moved.clear()
+        return difference
 
     def conservation(self) -> dict[str, int]:
         """Return per asset what was issued less the running sum over all accounts; all must be 0."""

@@ -80,7 +80,7 @@ class MarketData:
         messages: list[tuple[str, bytes]] = []
         market_id = market.market_id
         bids, asks = market.bids, market.asks
-        bid, ask = bids.best_price(), asks.best_price()
+        bid, ask = bids.best_price, asks.best_price
         bid_quantity = 0 if bid is None else bids.displayed(bid)
         ask_quantity = 0 if ask is None else asks.displayed(ask)
         best = (market.phase, bid, bid_quantity, ask, ask_quantity)

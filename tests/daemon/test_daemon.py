@@ -428,6 +428,38 @@ async def test_a_broken_connection_begins_a_new_epoch(tmp_path: Path) -> None:
             assert order.status == "new"
 
 
+async def test_events_go_on_while_orders_flow_over_a_new_epoch(tmp_path: Path) -> None:
+    """An agent that trades all the time hears all its events, dense, also when an epoch begins in between."""
+    async with running_daemon(config(tmp_path / "venue")) as setting:
+        await set_up_market(setting, "alice")
+        async with setting.connect("alice") as alice:
+            heard: list[int] = []
+            placed: set[int] = set()
+            told: set[int] = set()
+
+            async def listen() -> None:
+                async for event in alice.events(since=0):
+                    heard.append(event.seq)  # type: ignore[union-attr]
+                    told.add(getattr(event, "order_id", 0))
+
+            listening = asyncio.create_task(listen())
+            try:
+                for n in range(400):
+                    if n % 100 == 50:
+                        assert await kick(setting, "exchange-egress") or await kick(setting, "exchange-gateway")
+                    placed.add((await alice.buy("cpu", 1, "0.01", timeout=20)).id)
+                    if n > 60:
+                        await asyncio.sleep(0.005)
+                # Traffic goes on, so nothing but the feed itself may bring back what was missed.
+                async with asyncio.timeout(8):
+                    while placed - told:
+                        await alice.buy("cpu", 1, "0.01", time_in_force="ioc", timeout=20)
+                assert heard == list(range(1, len(heard) + 1))
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+
 async def kick(setting: Setting, name: str) -> int:
     """Cut every connection of a name from the server; return how many."""
     keyring = Keyring.load(setting.daemon.files.keys)

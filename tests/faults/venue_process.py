@@ -48,16 +48,7 @@ class VenueProcess:
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-m",
-                    "exchange",
-                    "serve",
-                    "--data",
-                    str(self.files.data),
-                    "--port",
-                    str(self.port),
-                ),
+                *(sys.executable, "-m", "exchange", "serve", "--data", str(self.files.data), *self._server),
                 *("--metrics-port", "0", "--ready-file", str(self._ready), "--log-level", "warning"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

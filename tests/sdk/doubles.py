@@ -34,10 +34,12 @@ from exchange.messages.orders import (
     OrderPlaced,
     OrderResult,
     OrdersResult,
+    Phase,
     PlaceOrder,
     Trade,
     TradesResult,
 )
+from exchange.messages.reasons import RefusalReason
 from exchange.messages.venue import (
     AccountResult,
     EventsMessage,
@@ -134,6 +136,7 @@ class ScriptedVenue:
         self.markets = [market_view("cpu", 0), market_view("gpu", 3)]
         self.bids: list[tuple[int, int]] = []
         self.asks: list[tuple[int, int]] = []
+        self.phase: Phase = "open"
         self.trades: list[Trade] = []
         self.transports: list[MemoryTransport] = []
 
@@ -311,10 +314,15 @@ class ScriptedVenue:
                 )
             case GetOutcome():
                 return self._settled(query)
-            case ListMarkets():
+            case ListMarkets(market=None):
                 return MarketsResult(markets=self.markets)
+            case ListMarkets():
+                found = [view for view in self.markets if view.market == query.market]
+                return MarketsResult(markets=found) if found else Refusal(RefusalReason.NOT_FOUND, "scripted")
             case GetBook():
-                return BookResult(market=query.market, bids=self.bids[: query.depth], asks=self.asks[: query.depth])
+                return BookResult(
+                    market=query.market, phase=self.phase, bids=self.bids[: query.depth], asks=self.asks[: query.depth]
+                )
             case ListTrades():
                 return TradesResult(market=query.market, trades=self.trades[-query.limit :])
             case GetOrder():

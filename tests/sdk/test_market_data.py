@@ -150,7 +150,7 @@ def test_a_change_that_overtakes_the_answer_goes_on_top() -> None:
             await anext(books)
 
             def answer(query: GetBook) -> object:
-                result = BookResult(market="cpu", bids=list(venue.bids), asks=[], index=venue.index)
+                result = BookResult(market="cpu", phase="open", bids=list(venue.bids), asks=[], index=venue.index)
                 if len(feeder.levels) == 3:
                     feeder.bid(40_000, 4)
                 return result if query.depth else None
@@ -237,11 +237,11 @@ def test_trades_that_cannot_be_fetched_any_more_are_a_told_gap() -> None:
 
 
 def test_the_best_prices_are_present_then_latest() -> None:
-    """First comes how things stand, then the latest message; heartbeats find a silent loss."""
+    """First comes how things stand, phase included, then the latest message; heartbeats find a silent loss."""
 
     async def main() -> None:
         venue = ScriptedVenue()
-        venue.bids = [(5_000_000, 3)]
+        venue.bids, venue.phase = [(5_000_000, 3)], "auction"
         async with connected(venue) as agent:
             bbos = agent.bbo("cpu")
             first = await anext(bbos)
@@ -250,7 +250,7 @@ def test_the_best_prices_are_present_then_latest() -> None:
                 "5.000000",
                 "3",
                 None,
-                None,
+                "auction",
             )
 
             def publish(seq: int, prev: int, ask: int) -> None:

@@ -73,8 +73,8 @@ def test_open_orders_are_all_pages_in_whole_units() -> None:
     run(main())
 
 
-def test_markets_are_all_pages_and_an_unknown_one_is_an_error() -> None:
-    """Markets are listed over pages; a name that is on none of them is ``UnknownMarket``."""
+def test_markets_are_listed_over_all_pages() -> None:
+    """Pages are followed until there is none after."""
 
     async def main() -> None:
         venue = ScriptedVenue()
@@ -84,11 +84,50 @@ def test_markets_are_all_pages_and_an_unknown_one_is_an_error() -> None:
         )
         async with connected(venue) as agent:
             assert [market.name for market in await agent.markets()] == ["a", "b"]
-            assert (await agent.market("b")).lot == Decimal("0.01")
+
+    run(main())
+
+
+def test_one_market_is_asked_for_by_its_name() -> None:
+    """Neither a look at one market nor the first order in it makes the venue list them all."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            assert (await agent.market("gpu")).lot == Decimal("0.001")
+            await agent.buy("cpu", 1, 1)
+            await agent.buy("cpu", 1, 1)
+            asked = [query.market for query in venue.queries if isinstance(query, ListMarkets)]
+            assert asked == ["gpu", "cpu"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["c", "", "c" * 33])
+def test_an_unknown_market_is_an_error(name: str) -> None:
+    """A name that no market has, or could have, is ``UnknownMarket`` for queries and orders alike."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
             with pytest.raises(UnknownMarket):
-                await agent.market("c")
+                await agent.market(name)
             with pytest.raises(UnknownMarket):
-                await agent.buy("c", 1, 1)
+                await agent.buy(name, 1, 1)
+
+    run(main())
+
+
+def test_an_answer_without_the_market_is_an_error() -> None:
+    """A venue that answers with an empty list, or with another market, does not know this one."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            for views in ([], [market_view("other", 0)]):
+                venue.answers[ListMarkets] = lambda _query, views=views: MarketsResult(markets=views)
+                with pytest.raises(UnknownMarket):
+                    await agent.market("c")
 
     run(main())
 

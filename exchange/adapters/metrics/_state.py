@@ -187,11 +187,11 @@ class StateCollector:
 
 
 def _best_bid(market: Market) -> int | None:
-    return market.bids.best_price()
+    return market.bids.best_price
 
 
 def _best_ask(market: Market) -> int | None:
-    return market.asks.best_price()
+    return market.asks.best_price
 
 
 def _last_price(market: Market) -> int | None:

@@ -39,6 +39,7 @@ class Queries:
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
         self._context = admin.context
+        self._sorted: list[str] = []
 
     def readers(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
         """Return the reader of each query."""
@@ -68,13 +69,19 @@ class Queries:
     def list_agents(self, agent: AgentRecord, query: ListAgents) -> AgentsResult:
         """Return a page of agents by id: for an operator all, else those of the asker's owner."""
         agents = self._context.agents
-        names = sorted(agents if "operator" in agent.roles else self._admin.fleets[agent.owner])
+        names = self._names() if "operator" in agent.roles else sorted(self._admin.fleets[agent.owner])
         start = bisect_right(names, query.after) if query.after else 0
         page = names[start : start + query.limit]
         return AgentsResult(
             agents=[_view_agent(agents[name]) for name in page],
             next=page[-1] if start + len(page) < len(names) else None,
         )
+
+    def _names(self) -> list[str]:
+        """Return the ids of all agents in order; agents only ever join, so their number tells whether it is stale."""
+        if len(self._sorted) != len(self._context.agents):
+            self._sorted = sorted(self._context.agents)
+        return self._sorted
 
     def list_assets(self, agent: AgentRecord, query: ListAssets) -> AssetsResult:
         """Return the registered assets."""

@@ -78,7 +78,7 @@ class Amending:
         if market.phase != "open" and (problem := self._orders.phases.check_entry(market, needs_trade=False)):
             return problem
         if order.post_only and market.phase == "open":
-            best = (market.asks if order.is_buy else market.bids).best_price()
+            best = (market.asks if order.is_buy else market.bids).best_price
             if best is not None and crosses(order, price, best) and price != order.price:
                 return Violation(Reason.POST_ONLY_WOULD_TRADE, f"the best opposite price is {best}")
         remaining = quantity - order.filled
@@ -86,7 +86,7 @@ class Amending:
         if order.is_buy:
             needed = market.worst_cost(price, remaining, order.fee_numerator, order.fee)
             return self._orders.check_funds(trader.credit, needed - order.hold, is_buy=True)
-        return self._orders.check_funds(trader.base[market.market_id], remaining - order.hold, is_buy=False)
+        return self._orders.check_funds(order.base, remaining - order.hold, is_buy=False)
 
     def _amend_waiting(self, order: Order, command: AmendOrder, price: int, quantity: int) -> None:
         """Change a stop that still waits."""

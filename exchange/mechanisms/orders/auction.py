@@ -19,7 +19,7 @@ def clearing_price(market: Market) -> int | None:
     two of them, the tick between two that is nearest to the reference. The last tie goes to the
     lower price.
     """
-    best_bid, best_ask = market.bids.best_price(), market.asks.best_price()
+    best_bid, best_ask = market.bids.best_price, market.asks.best_price
     if best_bid is None or best_ask is None or best_bid < best_ask:
         return None
     demand = _quantities(market.bids, best_ask, best_bid)

@@ -27,11 +27,12 @@ class BookSide(Protocol):
     touched: dict[int, None]
     """The prices whose displayed quantity changed since the last look, in order of change."""
 
+    @property
+    def best_price(self) -> int | None:
+        """The best price, None when the side is empty."""
+
     def best(self) -> Order | None:
         """Return the order that trades first."""
-
-    def best_price(self) -> int | None:
-        """Return the best price."""
 
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
@@ -78,13 +79,14 @@ class Level:
 class FastSide:
     """Keep one side of a book; ``is_bid`` says whether high prices come first."""
 
-    __slots__ = ("_best", "_heap", "_husks", "_is_bid", "_levels", "touched")
+    __slots__ = ("_best", "_heap", "_husks", "_is_bid", "_levels", "best_price", "touched")
 
     def __init__(self, *, is_bid: bool) -> None:
         self._is_bid = is_bid
         self._levels: dict[int, Level] = {}
         self._heap: list[int] = []
         self._best: Level | None = None
+        self.best_price: int | None = None
         self._husks = 0
         self.touched: dict[int, None] = {}
 
@@ -92,11 +94,6 @@ class FastSide:
         """Return the order that trades first."""
         level = self._best
         return None if level is None else level.head
-
-    def best_price(self) -> int | None:
-        """Return the best price."""
-        level = self._best
-        return None if level is None else level.price
 
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
@@ -109,11 +106,13 @@ class FastSide:
             best = self._best
             if best is None or key < best.key:
                 self._best = level
+                self.best_price = price
         elif level.head is None:
             self._husks -= 1
             best = self._best
             if best is None or level.key < best.key:
                 self._best = level
+                self.best_price = price
         tail = level.tail
         if tail is None:
             level.head = order
@@ -218,12 +217,13 @@ class FastSide:
                 top = levels[sign * heap[0]]
                 if top.head is not None:
                     self._best = top
+                    self.best_price = top.price
                     break
                 heappop(heap)
                 del levels[top.price]
                 self._husks -= 1
             else:
-                self._best = None
+                self._best = self.best_price = None
         elif self._husks > _SLACK and 2 * self._husks > len(levels):
             self._levels = {price: each for price, each in levels.items() if each.head is not None}
             self._heap = [each.key for each in self._levels.values()]

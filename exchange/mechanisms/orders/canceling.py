@@ -85,7 +85,7 @@ class Canceling:
             market.stops.remove(order)
         trader = order.trader
         context = self._context
-        context.ledger.hold(trader.credit if order.is_buy else trader.base[market.market_id], -order.hold)
+        context.ledger.hold(trader.credit if order.is_buy else order.base, -order.hold)
         order.hold = 0
         self._orders.forget(order)
         context.touched[market] = None

@@ -26,7 +26,7 @@ def broken_invariants(orders: Orders) -> list[str]:
         for order in _live_orders(market):
             seen.append(order.order_id)
             trader = order.trader
-            balance = trader.credit if order.is_buy else trader.base[market.market_id]
+            balance = trader.credit if order.is_buy else order.base
             held[balance] = held.get(balance, 0) + order.hold
             broken.extend(_check_order(market, order))
     if sorted(seen) != sorted(indexed):

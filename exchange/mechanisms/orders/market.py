@@ -133,7 +133,7 @@ class Market:
 
     def is_crossed(self) -> bool:
         """Return whether the best bid meets the best ask, as it may during a call auction."""
-        bid, ask = self.bids.best_price(), self.asks.best_price()
+        bid, ask = self.bids.best_price, self.asks.best_price
         return bid is not None and ask is not None and bid >= ask
 
     def dump(self) -> list[object]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from exchange.mechanisms.orders.book import BookSide
     from exchange.mechanisms.orders.market import Market
     from exchange.mechanisms.orders.order import Order
-    from exchange.messages.orders import ExpireReason, Liquidity
+    from exchange.messages.orders import ExpireReason
 
 __all__ = ["Matcher", "fillable"]
 
@@ -89,15 +89,47 @@ class Matcher:
         market.last_price = price
         market.volume += quantity
         market.trades = trade_id = market.trades + 1
-        self._tell(market, taker, trade_id, price, quantity, value, taker_fee, "taker")
+        market_id = market.market_id
+        context.emit(
+            taker.trader.agent,
+            OrderFilled(
+                order_id=taker.order_id,
+                trade_id=trade_id,
+                market=market_id,
+                side="buy" if taker.is_buy else "sell",
+                price=price,
+                quantity=quantity,
+                value=value,
+                # What a budget still buys is not known before it is spent.
+                remaining=0 if taker.order_type == "budget" else taker.remaining,
+                liquidity="taker",
+                fee=taker_fee,
+                client_order_id=taker.client_order_id,
+            ),
+        )
         makers.fill(maker, quantity)
         maker_fee = self.settle_resting(market, maker, quantity, value, market.maker_bp, legs)
-        self._tell(market, maker, trade_id, price, quantity, value, maker_fee, "maker")
+        context.emit(
+            maker.trader.agent,
+            OrderFilled(
+                order_id=maker.order_id,
+                trade_id=trade_id,
+                market=market_id,
+                side="buy" if maker.is_buy else "sell",
+                price=price,
+                quantity=quantity,
+                value=value,
+                remaining=maker.remaining,
+                liquidity="maker",
+                fee=maker_fee,
+                client_order_id=maker.client_order_id,
+            ),
+        )
         if taker_fee or maker_fee:
             legs.append((self._fees, taker_fee + maker_fee, 0))
         if not maker.remaining:
             self._forget(maker)
-        context.trades.append(Trade(trade_id, market.market_id, price, quantity, taker.side, context.time_us))
+        context.trades.append(Trade(trade_id, market_id, price, quantity, taker.side, context.time_us))
 
     def settle_resting(
         self, market: Market, order: Order, quantity: int, value: int, fee_bp: int, legs: list[Leg]
@@ -112,11 +144,11 @@ class Matcher:
             freed = order.hold - hold
             order.hold = hold
             legs.append((trader.credit, freed - value - fee, -freed))
-            legs.append((trader.base[market.market_id], quantity, 0))
+            legs.append((order.base, quantity, 0))
         else:
             order.hold -= quantity
             legs.append((trader.credit, value - fee, 0))
-            legs.append((trader.base[market.market_id], 0, -quantity))
+            legs.append((order.base, 0, -quantity))
         return fee
 
     def _charge(self, market: Market, order: Order, numerator: int) -> int:
@@ -128,28 +160,6 @@ class Matcher:
         grown = due - order.fee
         order.fee = due
         return grown
-
-    def _tell(
-        self, market: Market, order: Order, trade_id: int, price: int, quantity: int, value: int, fee: int,
-        liquidity: Liquidity,
-    ) -> None:  # fmt: skip
-        self._context.emit(
-            order.trader.agent,
-            OrderFilled(
-                order_id=order.order_id,
-                trade_id=trade_id,
-                market=market.market_id,
-                side="buy" if order.is_buy else "sell",
-                price=price,
-                quantity=quantity,
-                value=value,
-                # What a budget still buys is not known before it is spent.
-                remaining=0 if order.order_type == "budget" else order.remaining,
-                liquidity=liquidity,
-                fee=fee,
-                client_order_id=order.client_order_id,
-            ),
-        )
 
     def trade_at_auction(
         self, market: Market, bid: Order, ask: Order, price: int, quantity: int, legs: list[Leg]
@@ -165,7 +175,22 @@ class Matcher:
             fee = self.settle_resting(market, order, quantity, value, market.maker_bp, legs)
             if fee:
                 legs.append((self._fees, fee, 0))
-            self._tell(market, order, trade_id, price, quantity, value, fee, "auction")
+            context.emit(
+                order.trader.agent,
+                OrderFilled(
+                    order_id=order.order_id,
+                    trade_id=trade_id,
+                    market=market.market_id,
+                    side=order.side,
+                    price=price,
+                    quantity=quantity,
+                    value=value,
+                    remaining=order.remaining,
+                    liquidity="auction",
+                    fee=fee,
+                    client_order_id=order.client_order_id,
+                ),
+            )
             if not order.remaining:
                 self._forget(order)
         context.trades.append(Trade(trade_id, market.market_id, price, quantity, None, context.time_us))
@@ -192,7 +217,7 @@ class Matcher:
     def expire_resting(self, market: Market, side: BookSide, order: Order, legs: list[Leg]) -> None:
         """End a resting order because of self-trade prevention."""
         side.remove(order)
-        self._release(market, order, order.hold, legs)
+        self._release(order, order.hold, legs)
         self._forget(order)
         self._tell_expired(market, order, order.remaining)
 
@@ -200,17 +225,17 @@ class Matcher:
         """Take ``quantity`` off a resting order because of self-trade prevention."""
         order.quantity -= quantity
         side.fill(order, quantity)
-        self._release(market, order, order.hold - (market.needed_hold(order) if order.remaining else 0), legs)
+        self._release(order, order.hold - (market.needed_hold(order) if order.remaining else 0), legs)
         if order.remaining:
             self._tell_reduced(market, order, quantity)
         else:
             self._forget(order)
             self._tell_expired(market, order, 0)
 
-    def _release(self, market: Market, order: Order, amount: int, legs: list[Leg]) -> None:
+    def _release(self, order: Order, amount: int, legs: list[Leg]) -> None:
         trader = order.trader
         order.hold -= amount
-        legs.append((trader.credit if order.is_buy else trader.base[market.market_id], amount, -amount))
+        legs.append((trader.credit if order.is_buy else order.base, amount, -amount))
 
     def _tell_reduced(self, market: Market, order: Order, quantity: int) -> None:
         self._context.emit(

@@ -188,11 +188,13 @@ class Orders(Mechanism):
         base = trader.base.get(market.market_id) or self._open_base(trader, market)
         if is_buy:
             balance = trader.credit
-            hold = command.budget or market.worst_cost(price, quantity)
+            hold = command.budget or (
+                price * quantity // market.scale if market.fee_free else market.worst_cost(price, quantity)
+            )
         else:
             balance = base
             hold = quantity
-        best = (market.asks if is_buy else market.bids).best_price()
+        best = (market.asks if is_buy else market.bids).best_price
         crosses = best is not None and (price >= best if is_buy else price <= best)
         client_order_id = command.client_order_id
         # Most orders pass the rarer guards by these few comparisons.
@@ -210,7 +212,7 @@ class Orders(Mechanism):
             if problem is not None:
                 return context.reject(command, problem.reason, problem.detail)
         order = Order(
-            0, trader, market, is_buy, quantity, price, quantity, quantity, command.order_type,
+            0, trader, market, base, is_buy, quantity, price, quantity, quantity, command.order_type,
             command.time_in_force, command.self_trade_prevention, client_order_id,
         )  # fmt: skip
         if ticket is not None:
@@ -223,7 +225,19 @@ class Orders(Mechanism):
         elif command.post_only:
             order.post_only = True
         self._last_order_id = order_id = order.order_id = self._last_order_id + 1
-        self._tell_placed(order, command)
+        context.emit(
+            agent,
+            OrderPlaced(
+                order_id=order_id,
+                command_id=command.id,
+                market=command.market,
+                side=command.side,
+                order_type=command.order_type,
+                quantity=0 if command.budget else quantity,
+                price=command.price,
+                client_order_id=client_order_id,
+            ),
+        )
         status: OrderStatus
         if command.trigger_price is not None:
             self.hold_more(order, hold)
@@ -280,26 +294,11 @@ class Orders(Mechanism):
     def _is_fillable(self, market: Market, order: Order, limit: int) -> bool:
         return fillable(market, order, limit, self.context.time_us, self.context.settings.max_fills_per_command)
 
-    def _tell_placed(self, order: Order, command: PlaceOrder) -> None:
-        self.context.emit(
-            order.trader.agent,
-            OrderPlaced(
-                order_id=order.order_id,
-                command_id=command.id,
-                market=command.market,
-                side=command.side,
-                order_type=command.order_type,
-                quantity=0 if command.budget else order.quantity,
-                price=command.price,
-                client_order_id=command.client_order_id,
-            ),
-        )
-
     def hold_more(self, order: Order, amount: int) -> None:
         """Put ``amount`` more on hold for an order, or release when it is negative."""
         trader = order.trader
         order.hold += amount
-        self.context.ledger.hold(trader.credit if order.is_buy else trader.base[order.market.market_id], amount)
+        self.context.ledger.hold(trader.credit if order.is_buy else order.base, amount)
 
     def _rest(self, order: Order) -> None:
         """Put what remains of an order into its book."""
@@ -347,7 +346,7 @@ class Orders(Mechanism):
         filled, value, fee = order.filled, order.filled_value, order.fee
         stopped: ExpireReason | None = None
         if market.phase == "open":
-            best = (market.asks if order.is_buy else market.bids).best_price()
+            best = (market.asks if order.is_buy else market.bids).best_price
             if best is not None and crosses(order, order.price, best):
                 stopped = self.matcher.match(market, order, order.price, legs, budget)
         # A price band stops the order where it stands; in the auction to come it may still trade.
@@ -390,7 +389,7 @@ class Orders(Mechanism):
         ledger = self.context.ledger
         before = order.hold
         order.hold = hold = market.needed_hold(order) if stays else 0
-        base = trader.base[market.market_id]
+        base = order.base
         if not legs:
             if hold != before:
                 ledger.hold(trader.credit if order.is_buy else base, hold - before)

@@ -28,6 +28,7 @@ class NaiveSide:
         """Return the order that trades first."""
         return next(self.orders(), None)
 
+    @property
     def best_price(self) -> int | None:
         """Return the best price."""
         best = self.best()

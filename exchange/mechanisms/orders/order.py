@@ -46,6 +46,8 @@ class Order(msgspec.Struct, eq=False, gc=False):
     order_id: int
     trader: Trader
     market: Market
+    base: Balance
+    """The trader's balance in the base asset."""
     is_buy: bool
     quantity: int
     price: int

@@ -1,0 +1,241 @@
+"""An audit proves a good journal and says precisely what is wrong with a bad one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchange.adapters import bus
+from exchange.adapters.credentials import Keyring
+from exchange.adapters.embedded_server import EmbeddedServer
+from exchange.adapters.high_water import HighWaterFile
+from exchange.adapters.journal import Journal
+from exchange.adapters.records import GENESIS_HASH, chain_hash, encode_record
+from exchange.daemon import Host
+from exchange.daemon.venue_files import VenueFiles
+from exchange.daemon.verify import audit_journal
+from exchange.engine import Batch, Outputs
+from exchange.engine.genesis import genesis_batch
+from tests.cli.program import Serving, run, run_json
+
+Tamper = Callable[[Journal, Host], Awaitable[None]]
+
+
+class Records:
+    """Keep a journal in memory."""
+
+    def __init__(self, bodies: list[bytes]) -> None:
+        self.bodies = bodies
+
+    async def last_index(self) -> int:
+        return len(self.bodies)
+
+    async def read(self, first: int, last: int) -> Any:
+        for index in range(first, last + 1):
+            yield index, self.bodies[index - 1]
+
+
+def good_bodies(count: int) -> list[bytes]:
+    """Return a genesis and empty records after it."""
+    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    batch = genesis_batch("operator", 1_000_000)
+    bodies = []
+    for index in range(1, count + 1):
+        step = (
+            host.apply(batch.submissions, [], batch.time_us, batch.epoch)
+            if index == 1
+            else host.apply([], [], 1_000_000 + index, 0)
+        )
+        host.release(step)
+        bodies.append(step.body)
+    return bodies
+
+
+# ── the audit itself ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_good_journal_is_good_and_always_the_same() -> None:
+    """Two audits of the same records find the same hashes."""
+    bodies = good_bodies(5)
+    mark = (1, chain_hash(GENESIS_HASH, bodies[0]))
+    first, second = [await audit_journal(Records(bodies), high_water=mark, invariants_every=1) for _ in "ab"]
+    assert first.is_good
+    assert (first.records, first.last_index, first.commands, first.agents) == (5, 5, 1, 1)
+    assert first.state_hash == second.state_hash != ""
+    assert [proof.asset for proof in first.assets] == ["credit"]
+    assert first.assets[0].is_conserved
+    assert first.assets[0].issued == 10**15
+
+
+def _swap(bodies: list[bytes]) -> None:
+    bodies[2], bodies[3] = bodies[3], bodies[2]
+
+
+def _flip(bodies: list[bytes]) -> None:
+    bodies[2] = bodies[2][:-1] + bytes([bodies[2][-1] ^ 1])
+
+
+def _garble(bodies: list[bytes]) -> None:
+    bodies[2] = b"\xc1"
+
+
+@pytest.mark.parametrize(
+    ("damage", "index", "told"),
+    [
+        (_swap, 3, "does not chain"),
+        (_flip, 3, "other outputs"),
+        (_garble, 3, "not a journal record"),
+    ],
+)
+async def test_the_first_wrong_record_is_named(damage: Callable[[list[bytes]], None], index: int, told: str) -> None:
+    """What comes before it is counted as good, what comes after is not judged."""
+    bodies = good_bodies(5)
+    damage(bodies)
+    audit = await audit_journal(Records(bodies))
+    assert [problem.index for problem in audit.problems] == [index]
+    assert told in audit.problems[0].text
+    assert (audit.records, audit.last_index) == (index - 1, 5)
+    assert audit.assets[0].is_conserved
+
+
+async def test_a_broken_invariant_is_found_at_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``invariants_every`` the record that broke it is named."""
+    monkeypatch.setattr(
+        "exchange.engine.Engine.check_invariants", lambda engine: ["ledger.x"] if engine.index >= 3 else []
+    )
+    audit = await audit_journal(Records(good_bodies(5)), invariants_every=1)
+    assert [(problem.index, problem.kind) for problem in audit.problems] == [(3, "invariant")]
+
+
+@pytest.mark.parametrize(
+    ("mark", "index", "told"),
+    [((9, bytes(32)), None, "ends at record 5, but record 9"), ((2, bytes(32)), 2, "replaced or rewritten")],
+)
+async def test_what_was_acknowledged_must_be_there(mark: tuple[int, bytes], index: int | None, told: str) -> None:
+    """A journal that is shorter or other than what was acknowledged is not good."""
+    audit = await audit_journal(Records(good_bodies(5)), high_water=mark)
+    assert [(problem.index, problem.kind) for problem in audit.problems] == [(index, "high_water")]
+    assert told in audit.problems[0].text
+
+
+async def test_an_empty_journal_is_not_good() -> None:
+    """A venue begins with its genesis."""
+    audit = await audit_journal(Records([]))
+    assert [problem.kind for problem in audit.problems] == ["empty"]
+
+
+# ── the command ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_venue_is_verified_while_it_runs_and_afterwards(tmp_path: Path) -> None:
+    """Both audits are good; the one of the stopped venue changes no file of it."""
+    data = tmp_path / "venue"
+    with Serving(data) as serving:
+        run_json("agent", "add", "alice", "--owner", "acme", "--data", data)
+        running = run_json("verify", "--data", data)
+        serving.stop()
+    before = {file: file.stat().st_mtime_ns for file in (data / "nats").rglob("*") if file.is_file()}
+    stopped = run_json("verify", "--data", data, "--invariants-every", 1)
+    assert {file: file.stat().st_mtime_ns for file in (data / "nats").rglob("*") if file.is_file()} == before
+    assert sorted(path.name for path in data.glob(".verify-*")) == []
+    assert running["good"]
+    assert stopped["good"]
+    assert stopped["records"] >= running["records"] >= 3
+    assert stopped["records"] == stopped["high_water"]
+    assert {asset["asset"]: asset["conserved"] for asset in stopped["assets"]} == {"credit": True}
+    text = run("verify", "--data", data)
+    assert text.returncode == 0
+    assert "good: chain, outputs, invariants and conservation hold" in text.stdout
+
+
+async def _append_unchained(journal: Journal, _: Host) -> None:
+    outputs = Outputs([], [], [], [], {})
+    await journal.append(2, encode_record(Batch(1, 2, time.time_ns() // 1_000, []), outputs, b"x" * 32, 1))
+
+
+async def _append_garbage(journal: Journal, _: Host) -> None:
+    await journal.append(2, b"\xc1garbage")
+
+
+async def _append_lie(journal: Journal, host: Host) -> None:
+    outputs = Outputs([b"never said"], [], [], [], {})
+    await journal.append(2, encode_record(Batch(1, 2, time.time_ns() // 1_000, []), outputs, host.hash, 1))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "told"),
+    [
+        (_append_unchained, "record 2 does not chain to the record before it"),
+        (_append_garbage, "not a journal record"),
+        (_append_lie, "record 2 brings forth other outputs than when it was written"),
+    ],
+)
+async def test_a_damaged_journal_is_reported_with_its_record(tmp_path: Path, tamper: Tamper, told: str) -> None:
+    """The record and the damage are named, on the terminal and in JSON; serving refuses it as well."""
+    data = tmp_path / "venue"
+    run_json("init", "--data", data)
+    await _tamper(data, tamper)
+    done = run("verify", "--data", data)
+    assert done.returncode == 1
+    assert "error: record 2: corrupt:" in done.stderr
+    assert told in done.stderr
+    assert "Records up to 1 are good" in done.stdout
+    facts = json.loads(run("verify", "--data", data, "--json").stdout)
+    assert not facts["good"]
+    assert [(problem["index"], problem["kind"]) for problem in facts["problems"]] == [(2, "corrupt")]
+    served = run("serve", "--data", data, "--port", 0, "--metrics-port", 0)
+    assert served.returncode == 1
+    assert f"error: {told}" in served.stderr
+    assert "Traceback (most recent call last):\n" not in served.stderr
+
+
+async def _tamper(data: Path, tamper: Tamper) -> None:
+    """Write into the journal behind the venue's back."""
+    files = VenueFiles(data)
+    keyring = Keyring.load(files.keys)
+    server = EmbeddedServer(files.nats, keyring)
+    await server.start()
+    client = await bus.connect(server.url, keyring.journal_creds_path, "journal")
+    try:
+        journal = Journal(client)
+        await journal.open()
+        host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+        async for _, body in journal.read(1, 1):
+            host.replay(body)
+        await tamper(journal, host)
+    finally:
+        await client.close()
+        await server.stop()
+
+
+def test_a_journal_shorter_than_acknowledged_is_reported(tmp_path: Path) -> None:
+    """The high-water mark knows of records that the server lost."""
+    data = tmp_path / "venue"
+    run_json("init", "--data", data)
+    mark = HighWaterFile(data / "high-water")
+    mark.write(7, bytes(32))
+    mark.close()
+    done = run("verify", "--data", data)
+    assert done.returncode == 1
+    assert "journal: high_water: the journal ends at record 1, but record 7 was acknowledged here" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--data", "absent"), "holds no venue"),
+        (("--nats", "nats://127.0.0.1:1", "--journal-creds", "absent.creds"), "there is no credential absent.creds"),
+        (("--nats", "nats://127.0.0.1:1"), "--journal-creds"),
+    ],
+)
+def test_a_journal_that_cannot_be_found_is_a_message(flags: tuple[str, ...], told: str) -> None:
+    """What to give is said."""
+    done = run("verify", *flags)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
