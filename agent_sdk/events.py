@@ -102,6 +102,7 @@ class EventFeed(Listener):
         self._cursor = EventCursor(since)
         self._wake = asyncio.Event()
         self._epoch = connection.epoch
+        self._poll_at = 0.0
         self._must_greet = False
         self._is_new_incarnation = False
         self._error: PermissionDenied | None = None
@@ -180,7 +181,7 @@ class EventFeed(Listener):
         """Wait for a message, or for the time to ask whether one was missed."""
         self._wake.clear()
         try:
-            async with asyncio.timeout(_IDLE_POLL_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads polls
+            async with asyncio.timeout_at(self._poll_at):
                 await self._wake.wait()
         except TimeoutError:
             self._cursor.is_behind = True
@@ -198,6 +199,8 @@ class EventFeed(Listener):
             return await self._start_over()
         cursor = self._cursor
         cursor.is_behind = False
+        # Counted from the last fetch: messages that bring nothing must not put the next one off.
+        self._poll_at = asyncio.get_running_loop().time() + _IDLE_POLL_S * random.uniform(0.8, 1.2)  # noqa: S311
         asked = cursor.end  # live messages may add to it while the answer is under way
         try:
             result = await self._connection.query(GetEvents(since=asked, limit=_PAGE), EventsResult)
@@ -215,7 +218,8 @@ class EventFeed(Listener):
         if result.lost and result.first > cursor.end + 1:
             return await self._start_over()
         cursor.offer(result.first, _decode_events(result.events))
-        if cursor.end < result.last:
+        # A greeting may have told of a new epoch: what came live since then was ignored.
+        if cursor.end < result.last or self._must_greet:
             cursor.is_behind = True
         return None
 

@@ -29,7 +29,7 @@ class MarketMaker:
         self.half_spread = half_spread
         self.size = size
         self.inventory = Decimal(0)
-        """What was bought less what was sold since the start."""
+        """What was bought less what was sold since the agent connected."""
 
     async def quote(self) -> tuple[Decimal, Decimal]:
         """Replace the quotes and return their prices: both a tick lower for every ``size`` that is held."""

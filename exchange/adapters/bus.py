@@ -80,6 +80,7 @@ async def connect(
     creds: Path,
     name: str,
     *,
+    on_disconnect: Callable[[], None] = lambda: None,
     on_reconnect: Callable[[], None] = lambda: None,
     client: Client | None = None,
 ) -> Client:
@@ -88,6 +89,8 @@ async def connect(
     Raises:
         BusError: the server cannot be reached or refuses the credential.
     """
+    client = client or Client()
+
     # nats-py's read loop dies of a callback that raises; these only log.
     problems: list[str] = []
 
@@ -96,13 +99,15 @@ async def connect(
         log.warning("bus error", client=name, error=repr(error))
 
     async def disconnected_cb() -> None:
+        if client.is_closed:
+            return
         log.warning("bus disconnected", client=name)
+        on_disconnect()
 
     async def reconnected_cb() -> None:
         log.info("bus reconnected", client=name)
         on_reconnect()
 
-    client = client or Client()
     options: dict[str, Any] = {
         "name": f"exchange-{name}",
         "user_credentials": str(creds),

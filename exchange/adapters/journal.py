@@ -20,7 +20,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -158,6 +158,11 @@ class Journal:
             answer: dict[str, Any] = json.loads(await self._waiting)
             return answer
 
+    def lost_connection(self) -> None:
+        """Stop waiting for an acknowledgement that cannot come any more."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(TimeoutError("the connection was lost"))
+
     async def _on_ack(self, msg: Msg) -> None:
         if self._waiting is None or self._waiting.done() or not msg.subject.endswith(f".{self._attempt}"):
             return
@@ -193,7 +198,7 @@ class Journal:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    async def read(self, first: int, last: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def read(self, first: int, last: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield the index and body of every record from ``first`` to ``last``, without a gap.
 
         Raises:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Daemon", "DaemonError"]
 
+_SYNC = {"always": "always", "lazy": "2m"}
+"""The words of the configuration in those of nats-server."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,6 +62,7 @@ class Daemon:
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
         self._creating: str | None = None
+        self._journal: Journal | None = None
         self._ingress = bus.Ingress()
 
     # ── start and stop ──────────────────────────────────────────────────────────────────────────
@@ -94,7 +98,7 @@ class Daemon:
             )
             raise DaemonError(message)
         core = Client()
-        await self._connect(journal_creds, "journal", core)
+        await self._connect(journal_creds, "journal", core, on_disconnect=self._lose_journal)
         if self._creating is not None:
             await create_venue(core, operator=self._creating)
             self.files.finish_creation()
@@ -138,12 +142,14 @@ class Daemon:
             operator = operator or OPERATOR
             keyring = self.files.create_keyring(operator)
         self._creating = operator
+        if nats.sync == "lazy":
+            log.warning("lazy sync: a power loss may lose acknowledged orders")
         server = EmbeddedServer(
             self.files.nats,
             keyring,
             host=nats.host,
             port=nats.port or None,
-            sync=nats.sync,
+            sync=_SYNC[nats.sync],
             on_exit=lambda code: self.fail(f"the embedded nats-server ended by itself (exit code {code})"),
         )
         await server.start()
@@ -153,9 +159,17 @@ class Daemon:
         return keyring
 
     async def _connect(
-        self, creds: Path, name: str, client: Client, on_reconnect: Callable[[], None] = lambda: None
+        self,
+        creds: Path,
+        name: str,
+        client: Client,
+        *,
+        on_disconnect: Callable[[], None] = lambda: None,
+        on_reconnect: Callable[[], None] = lambda: None,
     ) -> None:
-        await bus.connect(self.url, creds, name, client=client, on_reconnect=on_reconnect)
+        await bus.connect(
+            self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect
+        )
         self._closing.push_async_callback(client.close)
 
     async def _lead(self, core: Client, gateway_creds: Path) -> None:
@@ -167,12 +181,11 @@ class Daemon:
             now_s=time.monotonic,
             limits=self.config.limits,
         )
-        host.answers.uptime_s = lambda: time.monotonic() - started
 
         def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
             host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
 
-        journal = Journal(core, on_stall)
+        journal = self._journal = Journal(core, on_stall)
         await journal.open()
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
@@ -181,7 +194,7 @@ class Daemon:
         leader = Leader(host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water)
         ingress.on_drop = host.gateway.count_undecodable
         await self._connect(gateway_creds, "gateway", ingress)
-        await self._connect(gateway_creds, "gateway", outgoing, leader.request_epoch)
+        await self._connect(gateway_creds, "gateway", outgoing, on_reconnect=leader.request_epoch)
         if self.config.metrics.enabled:
             server = MetricsServer(metrics, self.config.metrics.host, self.config.metrics.port)
             server.start()
@@ -211,14 +224,19 @@ class Daemon:
                 f"accepted, remove {self.files.high_water}"
             )
             raise JournalCorrupt(message)
-        async for index, body in journal.read(1, last):
-            host.replay(body)
-            if mark is not None and index == mark[0] and host.hash != mark[1]:
-                message = (
-                    f"record {index} differs from what was acknowledged here: the journal was replaced. "
-                    f"Restore the right one, or, if this is intended, remove {self.files.high_water}"
-                )
-                raise JournalCorrupt(message)
+        async with contextlib.aclosing(journal.read(1, last)) as records:
+            async for index, body in records:
+                host.replay(body)
+                if mark is not None and index == mark[0] and host.hash != mark[1]:
+                    message = (
+                        f"record {index} differs from what was acknowledged here: the journal was replaced. "
+                        f"Restore the right one, or, if this is intended, remove {self.files.high_water}"
+                    )
+                    raise JournalCorrupt(message)
+
+    def _lose_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.lost_connection()
 
     def _run(self, coroutine: object, name: str) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine, name=name)  # type: ignore[arg-type]

@@ -66,7 +66,8 @@ class Host:
         self.trades = RecentTrades()
         self.market_data = MarketData(0)
         self.answers = Answers(self)
-        self.answers.uptime_s = now_s
+        started_s = now_s()
+        self.answers.uptime_s = lambda: now_s() - started_s
         self.incarnation = 1
         self.hash = GENESIS_HASH
         """The chain hash of the last durable record."""

@@ -12,7 +12,8 @@ import contextlib
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+import traceback
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent_sdk import ConnectionFailed, ExchangeError, connect
 from exchange.demo.trader import Trader
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+T = TypeVar("T")
+
 _PROGRESS_S: Final = 0.25
 _CONNECT_S: Final = 20.0
 _PAUSE_S: Final = 0.1
@@ -47,16 +50,23 @@ class _Line:
     """Hear the experimenter on standard input and answer on standard output."""
 
     def __init__(self) -> None:
-        self._reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+        self._heard: asyncio.Queue[ToAgents] = asyncio.Queue()
 
-    async def open(self) -> None:
+    async def listen(self) -> None:
+        """Take in what is said; return when there will be no more.
+
+        Raises:
+            msgspec.DecodeError: it is unreadable.
+        """
+        reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._reader), sys.stdin.buffer)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+        while line := await reader.readline():
+            self._heard.put_nowait(decode_to_agents(line))
 
-    async def hear(self) -> ToAgents | None:
-        """Return the next message, or None when there will be no more."""
-        line = await self._reader.readline()
-        return decode_to_agents(line) if line else None
+    async def hear(self) -> ToAgents:
+        """Return the next message."""
+        return await self._heard.get()
 
     def say(self, message: FromAgents) -> None:
         """Answer."""
@@ -67,46 +77,39 @@ class _Line:
 class _Group:
     """Run the traders of this process."""
 
-    def __init__(self, line: _Line, setup: Setup) -> None:
+    def __init__(self, line: _Line) -> None:
         self._line = line
-        self._setup = setup
         self._acks_us: list[int] = []
         self._traders: list[Trader] = []
 
     async def run(self) -> None:
-        """Connect all traders and trade until the line is closed."""
+        """Connect all traders, and trade whenever a period begins; until cancelled."""
+        setup = _expected(await self._line.hear(), Setup)
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.TaskGroup() as joining:
-                for spec in self._setup.traders:
-                    joining.create_task(self._join(stack, spec))
+                for spec in setup.traders:
+                    joining.create_task(self._join(stack, setup, spec))
             async with asyncio.TaskGroup() as tasks:
-                background = [tasks.create_task(trader.listen()) for trader in self._traders]
+                for trader in self._traders:
+                    tasks.create_task(trader.listen())
                 for trader in self._traders:
                     await trader.sees_market()
-                background.append(tasks.create_task(self._report_progress()))
+                tasks.create_task(self._report_progress())
                 self._line.say(Ready())
-                while isinstance(message := await self._line.hear(), Begin):
-                    await self._trade(message)
-                for task in background:
-                    task.cancel()
+                while True:
+                    await self._trade(_expected(await self._line.hear(), Begin))
 
-    async def _join(self, stack: contextlib.AsyncExitStack, spec: TraderSpec) -> None:
-        agent = await stack.enter_async_context(_connected(self._setup.url, spec.creds))
-        self._traders.append(Trader(agent, spec, self._setup, self._acks_us))
+    async def _join(self, stack: contextlib.AsyncExitStack, setup: Setup, spec: TraderSpec) -> None:
+        agent = await stack.enter_async_context(_connected(setup.url, spec.creds))
+        self._traders.append(Trader(agent, spec, setup, self._acks_us))
 
     async def _trade(self, begin: Begin) -> None:
         async with asyncio.TaskGroup() as tasks:
-            trading = [tasks.create_task(trader.trade()) for trader in self._traders]
-            message = await self._line.hear()
+            for trader in self._traders:
+                tasks.create_task(trader.trade())
+            _expected(await self._line.hear(), End)
             for trader in self._traders:
                 trader.stop()
-            if message is None:
-                for task in trading:
-                    task.cancel()
-                return
-        if message != End(begin.period):
-            error = f"expected the end of period {begin.period}, heard {message}"
-            raise ValueError(error)
         self._flush()
         periods = [TraderPeriod(trader.spec.agent, trader.fills) for trader in self._traders]
         self._line.say(PeriodDone(begin.period, periods))
@@ -139,20 +142,29 @@ async def _connected(url: str, creds: str) -> AsyncIterator[Agent]:
         yield agent
 
 
+def _expected(message: ToAgents, kind: type[T]) -> T:
+    if isinstance(message, kind):
+        return message
+    error = f"expected {kind.__name__}, heard {message}"
+    raise ValueError(error)
+
+
 async def _run() -> int:
+    """Trade until the line is closed, whatever is going on then."""
     line = _Line()
-    await line.open()
-    setup = await line.hear()
-    if not isinstance(setup, Setup):
-        sys.stderr.write("`exchange demo` starts this program; it is of no use alone\n")
-        return 2
-    code = 0
-    try:
-        await _Group(line, setup).run()
-    except* (ExchangeError, OSError, ValueError) as group:
-        line.say(Failed("; ".join(f"{type(error).__name__}: {error}" for error in _leaves(group))))
-        code = 1
-    return code
+    tasks = [asyncio.create_task(line.listen()), asyncio.create_task(_Group(line).run())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [error for result in results if isinstance(result, Exception) for error in _leaves(result)]
+    if not errors:
+        return 0
+    line.say(Failed("; ".join(f"{type(error).__name__}: {error}" for error in errors)))
+    for error in errors:
+        if not isinstance(error, ExchangeError | OSError):
+            traceback.print_exception(error)  # a bug, which the log should show
+    return 1
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -42,7 +42,6 @@ class LocalExchange:
     """
 
     def __init__(self, *, settings: Settings | None = None) -> None:
-        self._host = Host(send=self._deliver, now_s=self._now_s)
         self._settings = settings
         self._subscribers: dict[str, list[Callable[[str, bytes], None]]] = {}
         self._closing = contextlib.AsyncExitStack()
@@ -57,6 +56,7 @@ class LocalExchange:
         """Create the venue and begin its first epoch."""
         self._loop = asyncio.get_running_loop()
         self._started_s = self._loop.time()
+        self._host = Host(send=self._deliver, now_s=self._now_s)
         genesis = genesis_batch(OPERATOR, START_US, settings=self._settings)
         self._finish(genesis.submissions)
         self._host.release(self._host.begin_epoch(self._now_us()))

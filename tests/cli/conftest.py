@@ -36,6 +36,6 @@ def call(restored_logging: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     def run(*arguments: object) -> CompletedProcess[str]:
         code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
-        return CompletedProcess(arguments, code, captured.out, captured.err)
+        return CompletedProcess(list(map(str, arguments)), code, captured.out, captured.err)
 
     return run

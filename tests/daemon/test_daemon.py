@@ -20,7 +20,16 @@ from exchange.adapters.journal import Journal, create_stream
 from exchange.config import Config, MetricsSettings, NatsSettings
 from exchange.daemon import Daemon, DaemonError
 from exchange.daemon.venue_files import VenueFiles, create_venue
-from tests.daemon.support import WAIT_S, External, Setting, config, open_client, running_daemon, set_up_market, wait_until
+from tests.daemon.support import (
+    WAIT_S,
+    External,
+    Setting,
+    config,
+    open_client,
+    running_daemon,
+    set_up_market,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -98,7 +98,7 @@ def check(report: RunReport) -> None:
 def test_traders_come_near_the_equilibrium(data: Path, strategy: StrategyName) -> None:
     """A short real run realises most of the surplus, conserves all, and replays to the same state."""
     console = Console(file=io.StringIO(), width=120)
-    report = run_demo(seconds=4.5, agents=12, strategy=strategy, periods=3, data=data, console=console)
+    report = run_demo(seconds=4.2, agents=22, strategy=strategy, periods=3, data=data, console=console)
     check(report)
     assert report.efficiency is not None
     assert report.efficiency > 80
@@ -112,7 +112,7 @@ def test_traders_come_near_the_equilibrium(data: Path, strategy: StrategyName) -
 def test_the_command_prints_json_and_nothing_else(data: Path) -> None:
     """``exchange demo --json`` prints one JSON document, and its exit code is that of the report."""
     command = [sys.executable, "-m", "exchange", "demo", "--json", "--data", str(data)]
-    settings = ["--seconds", "2", "--periods", "1", "--agents", "8", "--strategy", "zip", "--seed", "3"]
+    settings = ["--seconds", "1", "--periods", "1", "--agents", "8", "--strategy", "zip", "--seed", "3"]
     done = subprocess.run([*command, *settings], capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -156,7 +156,7 @@ class Killer(io.StringIO):
 
 def test_agents_survive_the_daemon(data: Path) -> None:
     """The daemon is killed between the agents' orders: it recovers, they go on, and nothing is lost."""
-    report = run_demo(seconds=4, agents=8, strategy="zic", periods=2, data=data, console=Console(file=Killer(data)))
+    report = run_demo(seconds=3, agents=8, strategy="zic", periods=2, data=data, console=Console(file=Killer(data)))
     assert report.restarts == 1
     assert report.succeeded
     assert report.verified is True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -11,6 +11,9 @@ import pytest
 from exchange.daemon.host import Host
 from exchange.engine import Engine, genesis_batch
 from exchange.messages.admin import Settings
+
+if TYPE_CHECKING:
+    from exchange.daemon.host import Step
 
 START_US = 1_795_000_000_000_000
 SECOND_US = 1_000_000
@@ -91,6 +94,10 @@ class Venue:
         for client in self.clients:
             client.hear(subject, payload)
 
+    def _leaving(self, step: Step) -> list[tuple[str, bytes]]:
+        """Return everything that leaves once a step is durable, in order."""
+        return [*self.host.replies(step), *self.host.release(step)]
+
     def _set_up(self) -> None:
         commands: list[dict[str, Any]] = [
             {"type": "admin.register_asset", "asset": "cpu"},
@@ -105,7 +112,7 @@ class Venue:
             self.host.gateway.receive_command(f"exchange.v1.cmd.operator.{family}", "_INBOX.operator.1", encode(command))
             step = self.host.cut(self.time_us)
             self.bodies.append(step.body)
-            for subject, payload in self.host.release(step):
+            for subject, payload in self._leaving(step):
                 self._deliver(subject, payload)
 
     # ── one turn, and where it may end ──────────────────────────────────────────────────────────
@@ -126,7 +133,7 @@ class Venue:
         if point != "before the write":
             self.bodies.append(step.body)
         if point in {"nowhere", "amid the release", "after the release"}:
-            released = self.host.release(step)
+            released = self._leaving(step)
             if point == "amid the release":
                 released = released[: self.random.randrange(len(released) + 1)]
             for subject, payload in released:
@@ -143,7 +150,7 @@ class Venue:
         self.time_us = max(self.time_us, self.host.engine.time_us)
         step = self.host.begin_epoch(self.time_us)
         self.bodies.append(step.body)
-        for subject, payload in self.host.release(step):
+        for subject, payload in self._leaving(step):
             self._deliver(subject, payload)
         for client in self.clients:
             self._recover_events(client)
