@@ -49,24 +49,16 @@ def open_venue(agents: int, markets: int) -> list[Batch]:
 
     endowment = MAX_AMOUNT // agents // 2
     for number in range(agents):
-        commands.append(
-            RegisterAgent(agent=f"agent{number}", owner=f"owner{number}", endowment=endowment, **identify())
-        )
+        agent, owner = f"agent{number}", f"owner{number}"
+        commands += [RegisterAgent(agent=agent, owner=owner, endowment=endowment, **identify())]
     for number in range(markets):
-        commands.append(RegisterAsset(asset=f"asset{number}", **identify()))
-        commands.append(
-            CreateMarket(market=f"market{number}", base=f"asset{number}", tick=1, price_band_bp=0, **identify())
-        )
-    # Everybody has something to sell in the first market; in the others only the sellers of the flow.
+        asset, market = f"asset{number}", f"market{number}"
+        commands += [RegisterAsset(asset=asset, **identify())]
+        commands += [CreateMarket(market=market, base=asset, tick=1, price_band_bp=0, **identify())]
+    # An agent has something to sell in the market in which it trades.
     for number in range(agents):
-        commands.append(
-            IssueAsset(
-                asset=f"asset{number % markets}",
-                agent=f"agent{number}",
-                quantity=10**12 // agents,
-                **identify(),
-            )
-        )
+        asset, agent = f"asset{number % markets}", f"agent{number}"
+        commands += [IssueAsset(asset=asset, agent=agent, quantity=10**12 // agents, **identify())]
     batches = [genesis]
     for at in range(0, len(commands), 1_000):
         index = len(batches) + 1
@@ -106,7 +98,7 @@ class Flow:
         is_buy = rng.random() < 0.5
         distance = rng.randrange(1, levels) + _SPREAD // 2 if passive else -rng.randrange(_SPREAD // 2, _SPREAD)
         return PlaceOrder(
-            market=f"market{agent % self._markets}" if self._markets > 1 else "market0",
+            market=f"market{agent % self._markets}",
             side="buy" if is_buy else "sell",
             quantity=rng.randrange(1, 10),
             price=_MID - distance if is_buy else _MID + distance,

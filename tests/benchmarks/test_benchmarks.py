@@ -1,0 +1,45 @@
+"""Test that every benchmark runs and tells what it promises; its figures are for people to judge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("core", {"commands_per_s", "cost_ratio_1e6_to_1e3"}),
+        ("replay", {"commands_per_s"}),
+        ("memory", {"bytes_per_resting_order"}),
+        ("wire", {"throughput_ratio", "ack_p50_ratio", "orders_per_s", "orders_per_s_arrays"}),
+    ],
+)
+def test_a_benchmark_ends_with_one_flat_object(name: str, keys: set[str]) -> None:
+    """With ``--json`` the last line is one flat object that holds the promised keys, all positive."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", name, "--quick", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert keys <= figures.keys()
+    assert all(figures[key] > 0 for key in keys)
+
+
+def test_an_order_stays_below_a_kilobyte() -> None:
+    """A resting order takes less than 1 kB; memory, unlike time, can be asserted on any machine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "memory", "--quick", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1])["bytes_per_resting_order"] < 1_000
