@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -44,6 +45,7 @@ T = TypeVar("T")
 _PROGRESS_S: Final = 0.25
 _CONNECT_S: Final = 20.0
 _PAUSE_S: Final = 0.1
+_CLOSE_S: Final = 3.0
 
 
 class _Line:
@@ -156,6 +158,10 @@ async def _run() -> int:
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
+    _, stuck = await asyncio.wait(tasks, timeout=_CLOSE_S)
+    if stuck:
+        # Whatever does not take its cancellation must not keep the process: nobody is left to end it.
+        os._exit(1)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     errors = [error for result in results if isinstance(result, Exception) for error in _leaves(result)]
     if not errors:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-__all__ = ["External", "Setting", "config", "open_client", "raw_socket", "running_daemon", "set_up_market", "wait_until"]
+__all__ = [
+    "External",
+    "Setting",
+    "config",
+    "open_client",
+    "raw_socket",
+    "running_daemon",
+    "set_up_market",
+    "wait_until",
+]
 
 WAIT_S = 15.0
 
@@ -165,10 +174,16 @@ class External:
         ports = self._directory / "ports"
         ports.mkdir(exist_ok=True)
         text = server_config(
-            self.keyring, store_dir=self._directory / "store", port=self.port, ports_dir=ports, log_file=self._directory / "log"
+            self.keyring,
+            store_dir=self._directory / "store",
+            port=self.port,
+            ports_dir=ports,
+            log_file=self._directory / "log",
         )
         (self._directory / "nats.conf").write_text(text)
-        self._process = await asyncio.create_subprocess_exec(str(find_server()), "-c", str(self._directory / "nats.conf"))
+        self._process = await asyncio.create_subprocess_exec(
+            str(find_server()), "-c", str(self._directory / "nats.conf")
+        )
         file = ports / f"nats-server_{self._process.pid}.ports"
         await wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), "the server does not start")
         self.url = msgspec.json.decode(file.read_bytes())["nats"][0]

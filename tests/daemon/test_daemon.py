@@ -344,7 +344,9 @@ async def test_foreign_credentials_are_said(external: External, tmp_path: Path) 
     """A server of another venue is told apart from one that does not answer."""
     other = VenueFiles(tmp_path / "other")
     other.create_keyring()
-    said = await start_fails(Config(data=other.data, nats=NatsSettings(url=external.url), metrics=MetricsSettings(port=0)))
+    said = await start_fails(
+        Config(data=other.data, nats=NatsSettings(url=external.url), metrics=MetricsSettings(port=0))
+    )
     assert "cannot connect" in said
     assert "uthoriz" in said, said
 
@@ -356,7 +358,8 @@ async def start_second(external: External, setting: Setting) -> Daemon:
         try:
             await second.start()
         except DaemonError as error:
-            assert "another leader" in str(error)
+            if "another leader" not in str(error):
+                raise
             continue
         return second
     pytest.fail("the second daemon never got to lead")
@@ -408,10 +411,16 @@ async def test_a_replaced_leader_answers_no_more(external: External) -> None:
                 inbox = await client.subscribe("_INBOX.alice.many.>")
                 for n in range(5):
                     # Malformed, unknown and good ones: each gets exactly one answer, from the leader.
-                    command = {"type": "orders.place", "id": f"raw.{n + 1}", "valid_until_us": second.host.engine.time_us + 9_000_000}
+                    command = {
+                        "type": "orders.place",
+                        "id": f"raw.{n + 1}",
+                        "valid_until_us": second.host.engine.time_us + 9_000_000,
+                    }
                     good = {**command, "market": "cpu", "side": "buy", "quantity": 1, "price": 10_000}
                     for k, payload in enumerate((b"{", msgspec.json.encode(good), b"x" * 600_000)):
-                        await client.publish("exchange.v1.cmd.alice.orders", payload, reply=f"_INBOX.alice.many.{n}.{k}")
+                        await client.publish(
+                            "exchange.v1.cmd.alice.orders", payload, reply=f"_INBOX.alice.many.{n}.{k}"
+                        )
                     query = b'{"type":"venue.hello"}'
                     await client.publish("exchange.v1.query.alice.venue", query, reply=f"_INBOX.alice.many.{n}.q")
                 heard = [await inbox.next_msg(timeout=WAIT_S) for _ in range(20)]

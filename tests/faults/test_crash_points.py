@@ -109,7 +109,9 @@ class Venue:
         for n, command in enumerate(commands, 1):
             command |= {"id": f"setup.{n}", "valid_until_us": self.time_us + SECOND_US}
             family = command["type"].partition(".")[0]
-            self.host.gateway.receive_command(f"exchange.v1.cmd.operator.{family}", "_INBOX.operator.1", encode(command))
+            self.host.gateway.receive_command(
+                f"exchange.v1.cmd.operator.{family}", "_INBOX.operator.1", encode(command)
+            )
             step = self.host.cut(self.time_us)
             self.bodies.append(step.body)
             for subject, payload in self._leaving(step):

@@ -296,6 +296,13 @@ async def test_an_external_server_is_killed_and_comes_back(tmp_path: Path) -> No
                 await prove_so_far(traders)
             await prove_at_rest(venue, traders)
             await venue.kill()
-            tell("external server killed", venue, traders, restarts=restarts, outages_s=outages, **await prove_by_journal(venue, traders, server))
+            tell(
+                "external server killed",
+                venue,
+                traders,
+                restarts=restarts,
+                outages_s=outages,
+                **await prove_by_journal(venue, traders, server),
+            )
     finally:
         await server.stop()

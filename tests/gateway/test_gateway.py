@@ -212,7 +212,8 @@ def test_a_command_of_another_family_is_refused(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "subject",
     [
-        "", "x", "exchange.v1.cmd", "exchange.v1.cmd.", "exchange.v1.cmd.alice", "exchange.v1.cmd.alice.", "exchange.v1.cmd..orders",
+        "", "x", "exchange.v1.cmd", "exchange.v1.cmd.", "exchange.v1.cmd.alice", "exchange.v1.cmd.alice.",
+        "exchange.v1.cmd..orders",
         "exchange.v1.cmd.alice.orders.more", "exchange.v2.cmd.alice.orders", "exchange.v1.query.alice.orders",
     ],
 )  # fmt: skip
@@ -729,8 +730,8 @@ def test_damaged_messages_are_survived(changes: list[tuple[int, str, int]], is_a
     """A valid message with some bytes changed, cut out or put in never raises."""
     desk = Fuzzed.get()
     payload = bytearray(json.dumps([desk.order("alice")] if is_array else desk.order("alice")).encode())
-    for at, how, byte in changes:
-        at %= max(len(payload), 1)
+    for place, how, byte in changes:
+        at = place % max(len(payload), 1)
         if how == "flip" and payload:
             payload[at] ^= byte
         elif how == "cut":

@@ -142,7 +142,8 @@ def test_a_flipped_bit_is_refused(traded: Desk, at: int) -> None:
         try:
             host.replay(bytes(body))
         except JournalCorrupt as error:
-            assert "record" in str(error)
+            if "record" not in str(error):
+                raise
             continue
         # Only what no output depends on can pass, and the chain shows it at the next record.
         if at + 1 < len(traded.bodies):

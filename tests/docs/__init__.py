@@ -1,0 +1,1 @@
+"""Hold the documents to what the code says."""

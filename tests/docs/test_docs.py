@@ -1,0 +1,114 @@
+"""Test that the documents say what is so."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exchange.adapters import metrics
+from exchange.config import _TYPES
+from exchange.mechanisms import REGISTRY
+from exchange.messages import COMMANDS, EVENTS, QUERIES
+from exchange.messages.reasons import Reason, RefusalReason
+from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, first_cells, links, section
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WIRE = ROOT / "docs" / "wire-protocol.md"
+# In parts, so that this file does not say them either.
+ELSEWHERE = ("/" + "work", "shared" + "/", "DESIGN" + ".md", "MECHANISMS" + ".md", "/" + "root/", "/" + "tmp/")
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_the_readme_starts_with_two_commands() -> None:
+    """The second of them is the one that CI runs, word for word."""
+    commands = [block.code.strip() for block in blocks(README) if block.language == "sh"][:2]
+    assert commands[0] == "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/exchange demo"
+    assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert commands[1].endswith("pytest")
+
+
+def test_every_mechanism_has_a_row() -> None:
+    """The table of the README is the registry: family, summary, and a document."""
+    rows = section(README, "## Mechanisms")
+    assert first_cells(rows) == [mechanism.family for mechanism in REGISTRY]
+    for mechanism in REGISTRY:
+        assert f"| `{mechanism.family}` | {mechanism.summary} | [docs/" in rows
+
+
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [("## Why a command is rejected", list(Reason)), ("## Why a message is refused", list(RefusalReason))],
+)
+def test_every_reason_is_explained(heading: str, words: list[str]) -> None:
+    """Each table has one row per word of its enum, in its order."""
+    assert first_cells(section(WIRE, heading)) == [str(word) for word in words]
+
+
+@pytest.mark.parametrize("tag", sorted({**COMMANDS, **QUERIES, **EVENTS}))
+def test_every_message_is_listed(tag: str) -> None:
+    """Each command, query and event has a row."""
+    assert tag in first_cells(WIRE.read_text(encoding="utf-8"))
+
+
+def test_every_field_of_a_command_is_listed() -> None:
+    """The row of a command names all of its fields and no others."""
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| [^|]+ \| (.+) \|$", WIRE.read_text(encoding="utf-8"), re.MULTILINE))
+    for tag, kind in COMMANDS.items():
+        if tag == "admin.genesis":
+            continue
+        listed = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", rows[tag]))))
+        assert listed == set(kind.__struct_fields__) - {"id", "valid_until_us"}, tag
+
+
+def test_every_setting_is_listed() -> None:
+    """The table of settings is what the configuration takes."""
+    rows = first_cells(section(ROOT / "docs" / "operations.md", "## Settings"))
+    assert sorted(rows) == sorted(_TYPES)
+
+
+def test_metrics_that_are_named_exist() -> None:
+    """No document names a metric that nobody exports."""
+    sources = " ".join(
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "exchange" / "adapters" / "metrics").glob("*.py"))
+    )
+    assert metrics.__file__ is not None
+    named = {name for page in PAGES for name in re.findall(r"`(exchange_[a-z_]+)", page.read_text(encoding="utf-8"))}
+    missing = {
+        name
+        for name in named
+        if name.removesuffix("_total") not in sources
+        and name.removesuffix("_total").removeprefix("exchange_gateway_") not in sources
+    }
+    assert len(named) > 5
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files exist and their headings do, too; whoever renames one finds out here."""
+    for link in links(page):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *sorted((ROOT / "examples").glob("*.py"))],
+    ids=page_name,
+)
+def test_documents_stand_alone(page: Path) -> None:
+    """They speak of nothing that a reader does not have."""
+    text = page.read_text(encoding="utf-8")
+    assert [word for word in ELSEWHERE if word in text] == []
