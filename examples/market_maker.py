@@ -74,11 +74,14 @@ async def main() -> None:
         maker = MarketMaker(
             agent, arguments.market, fair=arguments.fair, half_spread=arguments.half_spread, size=arguments.size
         )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(arguments.seconds):
-                await maker.run()
-        print(f"canceled {await agent.cancel_all(arguments.market)} quotes, inventory {maker.inventory}")
-        await agent.cancel_all_after(0)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(arguments.seconds):
+                    await maker.run()
+        finally:
+            # Also after Ctrl-C. Whatever ends the program harder, the switch cancels them.
+            print(f"canceled {await agent.cancel_all(arguments.market)} quotes, inventory {maker.inventory}")
+            await agent.cancel_all_after(0)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_documents_have_runnable_blocks() -> None:
 
 def test_the_first_venue_works(tmp_path: Path) -> None:
     """The commands of the README, in their order, make a venue on which its agent trades and which verifies."""
-    marked = {mark: [] for mark in ("setup", "serve", "commands", "agent.py")}
+    marked: dict[str, list[str]] = {mark: [] for mark in ("setup", "serve", "commands", "agent.py")}
     for block in blocks(README):
         kind, _, mark = block.mark.partition(": ")
         if kind == "venue":

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from exchange.adapters import metrics
-from exchange.config import _TYPES
+from exchange.config import _TYPES, load_config
 from exchange.mechanisms import REGISTRY
 from exchange.messages import COMMANDS, EVENTS, QUERIES
+from exchange.messages.base import Refusal
+from exchange.messages.orders import OrderOutcome
 from exchange.messages.reasons import Reason, RefusalReason
+from exchange.messages.venue import Heartbeat
 from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, first_cells, links, section
 
 if TYPE_CHECKING:
@@ -71,6 +75,29 @@ def test_every_setting_is_listed() -> None:
     """The table of settings is what the configuration takes."""
     rows = first_cells(section(ROOT / "docs" / "operations.md", "## Settings"))
     assert sorted(rows) == sorted(_TYPES)
+
+
+def test_shown_settings_can_be_read(tmp_path: Path) -> None:
+    """Every TOML that a document shows is a configuration."""
+    shown = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
+    assert shown
+    for block in shown:
+        file = tmp_path / "exchange.toml"
+        file.write_text(block.code)
+        load_config(file)
+
+
+def test_shown_messages_are_messages() -> None:
+    """Every line of JSON is JSON; commands, queries, outcomes and refusals are read by the schemas."""
+    kinds: dict[str, Any] = {**COMMANDS, **QUERIES, "outcome": OrderOutcome, "refusal": Refusal, "heartbeat": Heartbeat}
+    lines = [line for block in blocks(WIRE) if block.language == "json" for line in block.code.splitlines()]
+    seen = set()
+    for line in lines:
+        tag = msgspec.json.decode(line)["type"]
+        if tag in kinds:
+            msgspec.json.decode(line, type=kinds[tag])
+            seen.add(tag)
+    assert seen == {"orders.place", "venue.outcome", "outcome", "refusal", "heartbeat"}
 
 
 def test_metrics_that_are_named_exist() -> None:
