@@ -12,11 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from exchange.engine import Batch, Engine, Submission, genesis_batch
+from exchange.messages import command_union
 from exchange.messages.admin import IssueAsset, RegisterAgent, RegisterAsset, Settings
 from exchange.messages.base import MAX_AMOUNT, Command
 from exchange.messages.orders import CancelOrder, CreateMarket, OrderOutcome, PlaceOrder
 
-__all__ = ["Flow", "open_venue"]
+__all__ = ["Flow", "decoded", "open_venue"]
 
 START_US: Final = 1_700_000_000_000_000
 _BATCH_US: Final = 1_000
@@ -24,12 +25,19 @@ _MID: Final = 1_000_000
 _SPREAD: Final = 400
 
 _canonical = msgspec.msgpack.Encoder().encode
+_command = msgspec.msgpack.Decoder(command_union()).decode
 _outcome = msgspec.json.Decoder(OrderOutcome).decode
 
 
 def submission(agent: str, command: Command) -> Submission:
     """Return a command as the gateway hands it to the engine."""
-    return Submission(agent, command, _canonical(command))
+    return (agent, command, _canonical(command))
+
+
+def decoded(batch: Batch) -> Batch:
+    """Return a batch with its commands decoded anew, as they reach the engine of a daemon."""
+    submissions = [(agent, _command(body), body) for agent, _, body in batch.submissions]
+    return Batch(batch.epoch, batch.index, batch.time_us, submissions)
 
 
 def open_venue(agents: int, markets: int) -> list[Batch]:

@@ -59,7 +59,7 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     queries_queue_max: int = 256
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, gc=False):
     """Remember where the outcomes of one message go."""
 
     agent: str
@@ -253,7 +253,7 @@ class Gateway:
             for command in commands:
                 body = _canonical(command)
                 size += len(body)
-                submissions.append(Submission(agent, command, body))
+                submissions.append((agent, command, body))
             pending.append(Pending(agent, reply, len(commands), is_array, received_s))
         return submissions, pending
 

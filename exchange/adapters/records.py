@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from exchange.engine import Batch, Outputs, Submission
+from exchange.engine import Batch, Outputs
 from exchange.messages import command_union
 
 __all__ = [
@@ -60,7 +60,7 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
         for agent, raw in self.commands:
             body = bytes(raw)
             try:
-                submissions.append(Submission(agent, _command.decode(body), body))
+                submissions.append((agent, _command.decode(body), body))
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 message = f"record {self.index}: a command of {agent} cannot be read: {error}"
                 raise JournalCorrupt(message) from error

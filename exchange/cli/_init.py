@@ -198,7 +198,7 @@ async def _read_genesis(client: Any) -> Genesis:
     async for _, stored in Journal(client).read(1, 1):
         body = stored
     try:
-        command = decode_record(body).batch().submissions[0].command
+        command = decode_record(body).batch().submissions[0][1]
     except (JournalCorrupt, IndexError) as error:
         message = f"the first record of the journal cannot be read: {error}; `exchange verify` tells more"
         raise CliError(message) from error

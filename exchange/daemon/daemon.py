@@ -167,9 +167,7 @@ class Daemon:
         on_disconnect: Callable[[], None] = lambda: None,
         on_reconnect: Callable[[], None] = lambda: None,
     ) -> None:
-        await bus.connect(
-            self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect
-        )
+        await bus.connect(self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
         self._closing.push_async_callback(client.close)
 
     async def _lead(self, core: Client, gateway_creds: Path) -> None:

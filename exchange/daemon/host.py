@@ -100,12 +100,13 @@ class Host:
         messages: list[tuple[str, bytes]] = []
         outcomes = step.outputs.outcomes
         at = 0
-        for _, reply, count, is_array, _ in step.pending:
-            if is_array:
-                messages.append((reply, b"[" + b",".join(outcomes[at : at + count]) + b"]"))
+        for pending in step.pending:
+            if pending.is_array:
+                answered = b"[" + b",".join(outcomes[at : at + pending.total]) + b"]"
+                messages.append((pending.reply, answered))
             else:
-                messages.append((reply, outcomes[at]))
-            at += count
+                messages.append((pending.reply, outcomes[at]))
+            at += pending.total
         return messages
 
     def release(self, step: Step) -> list[tuple[str, bytes]]:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from exchange.messages.base import Command
+
 if TYPE_CHECKING:
-    from exchange.messages.base import Command
     from exchange.messages.orders import Trade
 
 __all__ = ["AgentEvents", "Batch", "Outputs", "Submission"]
 
 
-class Submission(NamedTuple):
-    """Hold one command of a batch: who sent it, what it says, and its canonical bytes."""
+Submission = tuple[str, Command, bytes]
+"""One command of a batch: who sent it, what it says, its canonical bytes.
 
-    agent: str
-    command: Command
-    body: bytes
+A plain tuple, because those are made and taken apart without a call, and this is done per order.
+"""
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from exchange.engine.deadlines import Deadlines
 from exchange.engine.sessions import FORGET_AFTER_US, Session, digest_of
 from exchange.ledger import Ledger
 from exchange.mechanisms import REGISTRY
-from exchange.mechanisms.base import AgentRecord, CommandRule, Context, EngineBroken, Mechanism
+from exchange.mechanisms.base import AgentRecord, Context, EngineBroken, Mechanism
 from exchange.messages.admin import Settings
 from exchange.messages.base import MAX_AMOUNT, MAX_VALIDITY_US, VENUE_AGENT, Command, Outcome, Query, Result
 from exchange.messages.reasons import Reason
@@ -42,12 +42,13 @@ class Engine:
         self.context = Context(self.ledger, Settings(), self._deadlines)
         self.mechanisms: dict[str, Mechanism] = {kind.family: kind(self.context) for kind in mechanisms}
         self.commands_applied = 0
-        self._rules: dict[type[Command], CommandRule] = {}
+        self._rules: dict[type[Command], tuple[Any, Role | None, bool]] = {}
         self._readers: dict[type[Query], Callable[[AgentRecord, Any], Result]] = {}
         self._firing: dict[str, Callable[..., None]] = {_FORGET_SESSION: self._forget_session}
         for mechanism in self.mechanisms.values():
             mechanism.connect(self.mechanisms)
-            self._rules.update(mechanism.commands())
+            # Plain tuples: named ones are taken apart by an iterator.
+            self._rules.update((kind, (rule.handler, rule.role, rule.opens)) for kind, rule in mechanism.commands().items())
             self._readers.update(mechanism.queries())
             self._firing.update(mechanism.deadlines())
         self._venue = AgentRecord(VENUE_AGENT, VENUE_AGENT, (), ())
@@ -291,7 +292,7 @@ class Engine:
         """Run a command of the venue itself (never twice: it comes from no network) or reject a stranger."""
         if agent_id != VENUE_AGENT:
             return self._reject(command, Reason.UNKNOWN_AGENT, f"{agent_id} is not registered", rejections)
-        outcome = self._rules[type(command)].handler(self._venue, command)
+        outcome = self._rules[type(command)][0](self._venue, command)
         self._run_follow_ups()
         return _encode(outcome)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from exchange.engine.batch import Batch, Submission
+from exchange.engine.batch import Batch
 from exchange.messages.admin import Genesis, Settings
 from exchange.messages.base import VENUE_AGENT
 
@@ -24,4 +24,4 @@ def genesis_batch(operator: str, time_us: int, supply: int = DEFAULT_SUPPLY, set
         settings=settings or Settings(),
     )
     body = msgspec.msgpack.encode(command)
-    return Batch(epoch=0, index=1, time_us=time_us, submissions=[Submission(VENUE_AGENT, command, body)])
+    return Batch(epoch=0, index=1, time_us=time_us, submissions=[(VENUE_AGENT, command, body)])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from exchange.engine import Batch, Engine, Outputs, Submission, genesis_batch
+from exchange.engine import Batch, Engine, Outputs, genesis_batch
 from exchange.mechanisms import REGISTRY
 from exchange.messages import event_union
 from exchange.messages.admin import GetBalances, IssueAsset, RegisterAgent, RegisterAsset, Settings
@@ -182,7 +182,7 @@ class Venue:
 
     def send_batch(self, commands: Sequence[tuple[str, Command]]) -> list[Answer]:
         """Submit commands in one batch."""
-        submissions = [Submission(agent, command, encode_command(command)) for agent, command in commands]
+        submissions = [(agent, command, encode_command(command)) for agent, command in commands]
         self.hashed_last = len(submissions) == 1 and self._proves
         before = self.engine.business_hash() if self.hashed_last else ""
         outputs = self._apply(Batch(self.epoch, self.engine.index + 1, self.time_us, submissions))

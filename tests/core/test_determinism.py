@@ -13,7 +13,7 @@ from random import Random
 import msgspec
 import pytest
 
-from exchange.engine import Batch, Engine, Submission, genesis_batch
+from exchange.engine import Batch, Engine, genesis_batch
 from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import EngineBroken
 from exchange.messages import command_union
@@ -75,7 +75,7 @@ def test_a_replay_of_the_canonical_bytes_gives_the_same_outputs_and_state() -> N
     engine = Engine()
     digests = []
     for batch in venue.batches:
-        stored = [Submission(agent, decode(body), body) for agent, _, body in batch.submissions]
+        stored = [(agent, decode(body), body) for agent, _, body in batch.submissions]
         outputs = engine.apply(Batch(batch.epoch, batch.index, batch.time_us, stored))
         digests.append(outputs.digest())
     assert digests == venue.digests
@@ -159,7 +159,7 @@ def test_deadlines_fire_before_the_first_command_of_their_batch(venue: Venue) ->
     engine = venue.engine
     batch = Batch(
         venue.epoch, engine.index + 1, venue.time_us + SECOND_US,
-        [Submission("bob", command, msgspec.msgpack.encode(command))],
+        [("bob", command, msgspec.msgpack.encode(command))],
     )  # fmt: skip
     engine.apply(batch)
     assert venue.view().trades == 0
@@ -196,7 +196,7 @@ def test_the_cap_on_deadlines_lets_no_overdue_order_trade() -> None:
     for _ in range(3):
         venue.buy("alice", 1, 10, time_in_force="gtd", expires_at_us=venue.time_us + SECOND_US)
     command = venue.command("bob", PlaceOrder, market="cpu", side="sell", quantity=1, price=10)
-    submission = Submission("bob", command, msgspec.msgpack.encode(command))
+    submission = ("bob", command, msgspec.msgpack.encode(command))
     batch = Batch(venue.epoch, venue.engine.index + 1, venue.time_us + SECOND_US, [submission])
     with suppress(EngineBroken):
         venue.engine.apply(batch)
@@ -245,6 +245,6 @@ def test_rejections_are_counted_by_reason() -> None:
     engine = Engine()
     engine.apply(genesis_batch(OPERATOR, START_US))
     bodies = [PlaceOrder(id=f"s.{n}", valid_until_us=START_US, market="none", side="buy") for n in (0, 0, 1)]
-    submissions = [Submission(OPERATOR, body, msgspec.msgpack.encode(body)) for body in bodies]
+    submissions = [(OPERATOR, body, msgspec.msgpack.encode(body)) for body in bodies]
     outputs = engine.apply(Batch(0, 2, START_US, submissions))
     assert outputs.rejections == {"invalid_id": 2, "not_permitted": 1}

@@ -240,7 +240,7 @@ def _rejected(families: dict[str, int], batch: Batch, outputs: Outputs) -> dict[
     rejected: dict[str, int] = {}
     for submission, outcome in zip(batch.submissions, outputs.outcomes, strict=True):
         if mark in outcome:
-            family = _FAMILIES[type(submission.command)]
+            family = _FAMILIES[type(submission[1])]
             rejected[family] = rejected.get(family, 0) + 1
     return rejected
 
