@@ -48,7 +48,9 @@ class Engine:
         for mechanism in self.mechanisms.values():
             mechanism.connect(self.mechanisms)
             # Plain tuples: named ones are taken apart by an iterator.
-            self._rules.update((kind, (rule.handler, rule.role, rule.opens)) for kind, rule in mechanism.commands().items())
+            self._rules.update(
+                (kind, (rule.handler, rule.role, rule.opens)) for kind, rule in mechanism.commands().items()
+            )
             self._readers.update(mechanism.queries())
             self._firing.update(mechanism.deadlines())
         self._venue = AgentRecord(VENUE_AGENT, VENUE_AGENT, (), ())

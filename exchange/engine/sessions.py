@@ -55,11 +55,14 @@ class Session:
     def remember(self, n: int, digest: int, outcome: bytes, valid_until_us: int) -> None:
         """Keep the outcome of command ``n``; what is a window older gives way."""
         slot = n & _MASK
-        try:
-            self.ring[slot] = (n, digest, outcome)
-        except IndexError:
-            self.ring += [None] * (slot - len(self.ring))
-            self.ring.append((n, digest, outcome))
+        ring = self.ring
+        size = len(ring)
+        if slot < size:
+            ring[slot] = (n, digest, outcome)
+        else:
+            if slot > size:
+                ring += [None] * (slot - size)
+            ring.append((n, digest, outcome))
         if n > self.highest:  # noqa: PLR1730 - max() costs more, on the way of every order
             self.highest = n
         if valid_until_us > self.last_valid_until_us:  # noqa: PLR1730 - as before

@@ -131,9 +131,16 @@ class Context:
         self._reactions: dict[type, list[Callable[[Any], None]]] = {}
 
     def emit(self, agent: AgentRecord, event: Event) -> None:
-        """Send a private event to an agent; it leaves with the batch."""
+        """Number a private event and send it to an agent; it leaves with the batch."""
         agent.seq = event.seq = agent.seq + 1
         event.venue_time_us = self.time_us
+        self.deliver(agent, event)
+
+    def deliver(self, agent: AgentRecord, event: Event) -> None:
+        """Send an event that bears the agent's next ``seq`` and the time already.
+
+        To make it so costs less than to have ``emit`` do it, which counts on the way of an order.
+        """
         outbox = agent.outbox
         if not outbox:
             self.dirty.append(agent)

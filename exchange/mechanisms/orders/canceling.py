@@ -64,9 +64,13 @@ class Canceling:
     def cancel(self, order: Order, reason: CancelReason) -> None:
         """Cancel a live order: out of the book, its hold released, its agent told."""
         self._remove(order)
-        self._context.emit(
-            order.trader.agent,
+        agent = order.trader.agent
+        agent.seq = seq = agent.seq + 1
+        self._context.deliver(
+            agent,
             OrderCanceled(
+                seq=seq,
+                venue_time_us=self._context.time_us,
                 order_id=order.order_id,
                 market=order.market.market_id,
                 remaining=order.remaining,

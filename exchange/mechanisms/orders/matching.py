@@ -80,6 +80,7 @@ class Matcher:
         self, market: Market, makers: BookSide, maker: Order, taker: Order, quantity: int, legs: list[Leg]
     ) -> None:
         context = self._context
+        time_us = context.time_us
         price = maker.price
         value = price * quantity // market.scale
         taker.remaining -= quantity
@@ -90,9 +91,13 @@ class Matcher:
         market.volume += quantity
         market.trades = trade_id = market.trades + 1
         market_id = market.market_id
-        context.emit(
-            taker.trader.agent,
+        agent = taker.trader.agent
+        agent.seq = seq = agent.seq + 1
+        context.deliver(
+            agent,
             OrderFilled(
+                seq=seq,
+                venue_time_us=time_us,
                 order_id=taker.order_id,
                 trade_id=trade_id,
                 market=market_id,
@@ -109,9 +114,13 @@ class Matcher:
         )
         makers.fill(maker, quantity)
         maker_fee = self.settle_resting(market, maker, quantity, value, market.maker_bp, legs)
-        context.emit(
-            maker.trader.agent,
+        agent = maker.trader.agent
+        agent.seq = seq = agent.seq + 1
+        context.deliver(
+            agent,
             OrderFilled(
+                seq=seq,
+                venue_time_us=time_us,
                 order_id=maker.order_id,
                 trade_id=trade_id,
                 market=market_id,
@@ -129,7 +138,7 @@ class Matcher:
             legs.append((self._fees, taker_fee + maker_fee, 0))
         if not maker.remaining:
             self._forget(maker)
-        context.trades.append(Trade(trade_id, market_id, price, quantity, taker.side, context.time_us))
+        context.trades.append(Trade(trade_id, market_id, price, quantity, taker.side, time_us))
 
     def settle_resting(
         self, market: Market, order: Order, quantity: int, value: int, fee_bp: int, legs: list[Leg]

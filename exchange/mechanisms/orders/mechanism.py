@@ -211,23 +211,29 @@ class Orders(Mechanism):
             ) or self.check_funds(balance, hold, is_buy=is_buy)
             if problem is not None:
                 return context.reject(command, problem.reason, problem.detail)
+        order_id = self._last_order_id + 1
+        trigger_price = command.trigger_price
+        rests_at_once = rests and not crosses and trigger_price is None
         order = Order(
-            0, trader, market, base, is_buy, quantity, price, quantity, quantity, command.order_type,
-            command.time_in_force, command.self_trade_prevention, client_order_id,
+            order_id, trader, market, base, is_buy, quantity, price, quantity, quantity, command.order_type,
+            command.time_in_force, command.self_trade_prevention, client_order_id, hold if rests_at_once else 0,
         )  # fmt: skip
         if ticket is not None:
             order.display = command.display_quantity or 0
             order.post_only = command.post_only
-            order.trigger_price = command.trigger_price
+            order.trigger_price = trigger_price
             order.expires_at_us = command.expires_at_us
             if command.time_in_force == "fok" and not self._is_fillable(market, order, price):
                 return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
         elif command.post_only:
             order.post_only = True
-        self._last_order_id = order_id = order.order_id = self._last_order_id + 1
-        context.emit(
+        self._last_order_id = order_id
+        agent.seq = seq = agent.seq + 1
+        context.deliver(
             agent,
             OrderPlaced(
+                seq=seq,
+                venue_time_us=context.time_us,
                 order_id=order_id,
                 command_id=command.id,
                 market=command.market,
@@ -238,19 +244,20 @@ class Orders(Mechanism):
                 client_order_id=client_order_id,
             ),
         )
-        status: OrderStatus
-        if command.trigger_price is not None:
-            self.hold_more(order, hold)
-            market.stops.add(order, command.trigger_price)
-            self._remember(order)
-            status = "new"
-        elif rests and not crosses:
-            order.hold = hold
+        if rests_at_once:
             context.ledger.hold(balance, hold)
             if order.display:
                 order.shown = order.display
             (market.bids if is_buy else market.asks).add(order)
             context.touched[market] = None
+            self._remember(order)
+            return OrderOutcome(
+                command.id, "accepted", context.time_us, None, None, OrderResult(order_id, "new", 0, quantity)
+            )
+        status: OrderStatus
+        if trigger_price is not None:
+            self.hold_more(order, hold)
+            market.stops.add(order, trigger_price)
             self._remember(order)
             status = "new"
         else:
