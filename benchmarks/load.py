@@ -1,7 +1,8 @@
 """Send prepared messages with so many in flight and time every reply: one load process.
 
 Reads one JSON line of settings from standard input, says ``ready``, waits for a line, then runs and
-prints one JSON line with the start and end (monotonic, seconds) and the sorted latencies in ms.
+writes one JSON object with the start and end (monotonic, seconds) and the sorted latencies in ms to
+the file ``result``.
 The same code loads the exchange and the raw echo.
 """
 
@@ -12,6 +13,7 @@ import json
 import random
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -113,7 +115,7 @@ def main() -> None:
         result = asyncio.run(run(settings))
     else:
         result = uvloop.run(run(settings))
-    print(json.dumps(result), flush=True)
+    Path(settings["result"]).write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def run(*, quick: bool) -> Report:
             for _ in range(rounds):
                 seed += 1
                 for system, target in (("echo", {"url": echo_url}), ("exchange", venue)):
-                    results[system].append(_load(system, target, processes, in_flight, messages, per_message, seed))
+                    results[system].append(
+                        _load(Path(directory), system, target, processes, in_flight, messages, per_message, seed)
+                    )
             _add(report, name, results)
     return report
 
@@ -86,6 +88,7 @@ def _add(report: Report, name: str, results: dict[str, list[dict[str, float]]]) 
 
 
 def _load(
+    directory: Path,
     system: str,
     target: dict[str, Any],
     processes: int,
@@ -101,7 +104,7 @@ def _load(
         settings = {
             "url": target["url"], "agent": agent, "creds": target.get(agent), "seed": seed * 10 + number,
             "messages": messages // processes, "per_message": per_message,
-            "in_flight": max(in_flight // processes, 1),
+            "in_flight": max(in_flight // processes, 1), "result": str(directory / f"{number}.json"),
         }  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load"],
@@ -123,9 +126,12 @@ def _load(
         process.stdin.write("go\n")
         process.stdin.flush()
     results = []
-    for process in running:
-        output, _ = process.communicate(timeout=180)
-        results.append(json.loads(output))
+    for number, process in enumerate(running):
+        process.communicate(timeout=180)
+        if process.returncode:
+            message = f"a load process ended with exit code {process.returncode}"
+            raise RuntimeError(message)
+        results.append(json.loads((directory / f"{number}.json").read_text(encoding="utf-8")))
     refused = sum(result["refused"] for result in results)
     if refused:
         message = f"{system} refused {refused} messages"

@@ -48,7 +48,8 @@ class Ingress(Client):
     nats-py decodes subject, reply and headers before anybody can look at them, and its read loop
     ends on what cannot be decoded: one message of one agent would deafen the venue until the next
     reconnect. This client hands the bytes straight to the receiver and drops what is not ASCII. It
-    also saves a queue and a task per subscription: the queues are the gateway's, and bounded.
+    also saves a queue and a task per subscription: the queues are the gateway's, and bounded. The
+    journal uses it for its acknowledgements, for that reason.
     """
 
     def __init__(self) -> None:

@@ -19,6 +19,8 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
+from exchange.adapters.bus import Ingress
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
@@ -95,7 +97,10 @@ class Journal:
         Raises:
             JournalMissing: there is no stream.
         """
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack_message)
+        if isinstance(self._client, Ingress):
+            # Every batch waits for this: save the queue and the task between socket and callback.
+            self._client.receive(subscription, self._on_ack)
         try:
             await self._context.stream_info(JOURNAL_STREAM)
         except NotFoundError as error:
@@ -163,13 +168,14 @@ class Journal:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(TimeoutError("the connection was lost"))
 
-    async def _on_ack(self, msg: Msg) -> None:
-        if self._waiting is None or self._waiting.done() or not msg.subject.endswith(f".{self._attempt}"):
+    async def _on_ack_message(self, msg: Msg) -> None:
+        self._on_ack(msg.subject, msg.reply, msg.data)
+
+    def _on_ack(self, subject: str, _reply: str, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done() or not subject.endswith(f".{self._attempt}"):
             return
-        if msg.headers is not None and msg.headers.get("Status") == "503":
-            self._waiting.set_result(b'{"error":{"description":"no stream leader"}}')
-            return
-        self._waiting.set_result(msg.data)
+        # The server says by an empty message that nobody serves the stream at the moment.
+        self._waiting.set_result(data or b'{"error":{"description":"no stream leader"}}')
 
     async def _is_stored(self, index: int, body: bytes) -> bool:
         """Find out whether a record is stored, asking until there is an answer.

@@ -97,7 +97,7 @@ class Daemon:
                 "or give --creds and --journal-creds"
             )
             raise DaemonError(message)
-        core = Client()
+        core = bus.Ingress()
         await self._connect(journal_creds, "journal", core, on_disconnect=self._lose_journal)
         if self._creating is not None:
             await create_venue(core, operator=self._creating)

@@ -131,7 +131,7 @@ class Context:
         self._reactions: dict[type, list[Callable[[Any], None]]] = {}
 
     def emit(self, agent: AgentRecord, event: Event) -> None:
-        """Number a private event and send it to an agent; it leaves with the batch."""
+        """Give a private event its number and send it to an agent; it leaves with the batch."""
         agent.seq = event.seq = agent.seq + 1
         event.venue_time_us = self.time_us
         self.deliver(agent, event)
