@@ -85,7 +85,7 @@ async def connect(
     on_reconnect: Callable[[], None] = lambda: None,
     client: Client | None = None,
 ) -> Client:
-    """Connect one client.
+    """Connect one client; ``url`` may name several servers of a cluster, separated by commas.
 
     Raises:
         BusError: the server cannot be reached or refuses the credential.
@@ -128,7 +128,7 @@ async def connect(
     try:
         # Once connected it reconnects for ever; a server that was never there is an error.
         async with asyncio.timeout(_CONNECT_S):
-            await client.connect(url, **options)
+            await client.connect([server.strip() for server in url.split(",")], **options)
     except (NatsError, OSError, TimeoutError) as error:
         await client.close()
         message = f"cannot connect {name} to {url} with {creds}: {problems[-1] if problems else repr(error)}"

@@ -33,14 +33,12 @@ from exchange.adapters._jwt import (
     user_claims_of,
     write_secret,
 )
+from exchange.messages.base import RESERVED_AGENT_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["RESERVED_AGENT_IDS", "CredentialError", "Keyring", "agent_id_of"]
-
-RESERVED_AGENT_IDS: Final = frozenset({"gateway", "journal", "system"})
-"""Names of the venue's own users; an agent called `gateway` could read the gateway's inbox."""
+__all__ = ["CredentialError", "Keyring", "agent_id_of"]
 
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 _ACCOUNTS: Final = ("sys", "agents", "core")

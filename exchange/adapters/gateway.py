@@ -317,6 +317,9 @@ class Gateway:
             except Exception as error:  # noqa: BLE001 - as for commands
                 self._refuse(reply, RefusalReason.MALFORMED, _describe(error))
                 continue
+            if self._engine.agents[inbox.agent].state == "revoked":
+                self._refuse(reply, RefusalReason.AGENT_REVOKED, f"{inbox.agent} was revoked")
+                continue
             if _FAMILIES[type(query)] != family:
                 self._refuse(reply, RefusalReason.WRONG_FAMILY, f"this query belongs to {_FAMILIES[type(query)]}")
                 continue

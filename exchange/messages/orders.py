@@ -79,8 +79,8 @@ OrderStatus = Literal["new", "partially_filled", "filled", "canceled", "expired"
 Liquidity = Literal["maker", "taker", "auction"]
 Phase = Literal["open", "auction", "cancel_only", "halted"]
 Settlement = Literal["instant"]
-CancelReason = Literal["requested", "mass_cancel", "dead_man", "self_trade", "revoked"]
-ExpireReason = Literal["time_in_force", "gtd", "self_trade", "price_band", "effects_cap", "budget_spent", "unfunded"]
+CancelReason = Literal["requested", "mass_cancel", "dead_man", "revoked"]
+ExpireReason = Literal["time_in_force", "gtd", "self_trade", "price_band", "effects_cap", "budget_spent"]
 
 
 # ── commands ────────────────────────────────────────────────────────────────────────────────────

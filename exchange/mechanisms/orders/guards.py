@@ -69,7 +69,8 @@ def check_order(market: Market, command: PlaceOrder, time_us: int) -> Ticket | V
         and quantity is not None
         and price % market.tick == 0
         and quantity % market.lot == 0
-        and market.min_quantity <= quantity <= market.max_quantity
+        and quantity >= market.min_quantity
+        and quantity <= market.max_quantity
         and price * quantity <= NOTIONAL_MAX
         and command.trigger_price is None
         and command.display_quantity is None

@@ -250,7 +250,10 @@ class Orders(Mechanism):
                 order.shown = order.display
             (market.bids if is_buy else market.asks).add(order)
             context.touched[market] = None
-            self._remember(order)
+            trader.orders[order_id] = order
+            market.open_orders += 1
+            if client_order_id is not None or order.expires_at_us is not None:
+                self._index(order)
             return OrderOutcome(
                 command.id, "accepted", context.time_us, None, None, OrderResult(order_id, "new", 0, quantity)
             )
@@ -317,9 +320,13 @@ class Orders(Mechanism):
 
     def _remember(self, order: Order) -> None:
         """Put a live order into every index but the book's."""
-        trader = order.trader
-        trader.orders[order.order_id] = order
+        order.trader.orders[order.order_id] = order
         order.market.open_orders += 1
+        self._index(order)
+
+    def _index(self, order: Order) -> None:
+        """Index what only some orders have: an id of the client's, an expiry."""
+        trader = order.trader
         if order.client_order_id is not None:
             trader.by_client_id[order.client_order_id] = order
         if order.expires_at_us is not None and not order.deadline_id:
