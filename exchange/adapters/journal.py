@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -240,7 +241,9 @@ class Journal:
                     yield index, msg.data
                     expected += 1
         finally:
-            await subscription.unsubscribe()
+            # A reader that stops early may do so because the connection is gone.
+            with contextlib.suppress(NatsError):
+                await subscription.unsubscribe()
 
 
 class JournalGap(Exception):

@@ -188,9 +188,9 @@ def test_no_point_of_death_loses_or_doubles_anything(seed: int) -> None:
     offline = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
     for body in venue.bodies:
         batch = offline.replay(body).batch()
-        for submission, outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
+        for (agent, command, _), outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
             if decode(outcome).get("reason") != "expired":
-                key = submission.agent, submission.command.id
+                key = agent, command.id
                 assert executed.setdefault(key, outcome) == outcome
     assert offline.engine.state_hash() == venue.host.engine.state_hash() == engine.state_hash()
     assert offline.engine.check_invariants() == []

@@ -146,8 +146,8 @@ async def prove_by_journal(
                 record = decode_record(body)
                 epochs.add(record.epoch)
                 batch = record.batch()
-                for submission, outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
-                    outcomes.setdefault((submission.agent, submission.command.id), set()).add(outcome)
+                for (agent, command, _), outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
+                    outcomes.setdefault((agent, command.id), set()).add(outcome)
         finally:
             await client.close()
     finally:
