@@ -26,6 +26,7 @@ __all__ = ["BusError", "Egress", "Ingress", "connect", "subscribe_commands", "su
 
 _PING_S: Final = 2
 _CONNECT_S: Final = 5.0
+_PROBLEMS_TOLD: Final = 4
 _RECONNECT_S: Final = 0.25
 _REFUSALS_MAX: Final = 20_000
 
@@ -93,10 +94,12 @@ async def connect(
     client = client or Client()
 
     # nats-py's read loop dies of a callback that raises; these only log.
-    problems: list[str] = []
+    # A refused credential shows now as an error of the server, now as a reset: all that came is told.
+    problems: dict[str, None] = {}
 
     async def error_cb(error: Exception) -> None:
-        problems[:] = [repr(error)]
+        if len(problems) < _PROBLEMS_TOLD:
+            problems[repr(error)] = None
         log.warning("bus error", client=name, error=repr(error))
 
     async def disconnected_cb() -> None:
@@ -131,7 +134,8 @@ async def connect(
             await client.connect([server.strip() for server in url.split(",")], **options)
     except (NatsError, OSError, TimeoutError) as error:
         await client.close()
-        message = f"cannot connect {name} to {url} with {creds}: {problems[-1] if problems else repr(error)}"
+        told = ", ".join(problems) or repr(error)
+        message = f"cannot connect {name} to {url} with {creds}: {told}"
         raise BusError(message) from error
     return client
 
