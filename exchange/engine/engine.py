@@ -346,7 +346,6 @@ class Engine:
             self.ledger.dump(),
             [agent.dump() for agent in context.agents.values()],
             context.venue_state,
-            sorted(context.next_ids.items()),
             msgspec.to_builtins(context.settings),
             [[family, mechanism.dump()] for family, mechanism in self.mechanisms.items()],
         ]

@@ -105,7 +105,6 @@ class Context:
         "follow_ups",
         "index",
         "ledger",
-        "next_ids",
         "settings",
         "time_us",
         "touched",
@@ -122,7 +121,6 @@ class Context:
         self.epoch = 0
         self.venue_state: VenueState = "open"
         self.agents: dict[str, AgentRecord] = {}
-        self.next_ids: dict[str, int] = {}
         # Outputs of the batch under way.
         self.dirty: list[AgentRecord] = []
         self.trades: list[Trade] = []
@@ -145,12 +143,6 @@ class Context:
         if not outbox:
             self.dirty.append(agent)
         outbox.append(event)
-
-    def next_id(self, kind: str) -> int:
-        """Count one more id of a kind: 1, 2, 3, …"""
-        value = self.next_ids.get(kind, 0) + 1
-        self.next_ids[kind] = value
-        return value
 
     def follow_up(self, action: Callable[..., None], *args: Any) -> None:
         """Queue an action to run right after the handler, in order; it must not fail."""
