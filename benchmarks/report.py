@@ -8,6 +8,8 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
+from exchange.build_info import CORE
+
 __all__ = ["Report"]
 
 
@@ -19,7 +21,7 @@ class Report:
         self.columns = columns
         self.notes = notes
         self.rows: list[list[str]] = []
-        self.keys: dict[str, float | int | str] = {"python": platform.python_version()}
+        self.keys: dict[str, float | int | str] = {"python": platform.python_version(), "core": CORE}
 
     def row(self, *cells: str) -> None:
         """Add a row to the table."""
@@ -30,7 +32,7 @@ class Report:
         if as_json:
             print(json.dumps({key: _rounded(value) for key, value in self.keys.items()}))
             return
-        table = Table(title=self.title, caption=self.notes, caption_justify="left")
+        table = Table(title=f"{self.title} ({CORE} core)", caption=self.notes, caption_justify="left")
         for number, column in enumerate(self.columns):
             table.add_column(column, justify="left" if number == 0 else "right")
         for row in self.rows:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from exchange.adapters.logging import configure_logging
+from exchange.build_info import CORE, VERSION
 from exchange.cli import _agents as agents
 from exchange.cli import _assets as assets
 from exchange.cli import _markets as markets
@@ -35,13 +35,6 @@ _USAGE: Final = 2
 _INTERRUPTED: Final = 130
 
 
-def _version() -> str:
-    try:
-        return version("agent-exchange")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "0"
-
-
 _PARAMETERS: Final = Parameter(negative="", show_default=False)
 """The help texts tell defaults in words, and no flag needs an opposite."""
 
@@ -56,7 +49,7 @@ def _assemble() -> App:
             "`exchange demo` shows all of it in a minute."
         ),
         help_format="markdown",
-        version=_version,
+        version=f"{VERSION} ({CORE} core)",
         default_parameter=_PARAMETERS,
     )
     for command in (init, serve, status, watch, verify, demo):

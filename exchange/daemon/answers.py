@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from exchange.build_info import VERSION
 from exchange.mechanisms.base import NotFound
 from exchange.mechanisms.orders import Orders
 from exchange.messages.admin import AssetsResult, BalancesResult, GetBalances, ListAssets
@@ -33,12 +33,7 @@ if TYPE_CHECKING:
     from exchange.daemon.host import Host
     from exchange.mechanisms.orders.market import Market
 
-__all__ = ["VERSION", "Answers"]
-
-try:
-    VERSION = version("agent-exchange")
-except PackageNotFoundError:  # pragma: no cover - run from a source tree that is not installed
-    VERSION = "0"
+__all__ = ["Answers"]
 
 _EVENTS_BYTES_MAX: Final = 256 * 1024
 _SUMS_S: Final = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -53,9 +53,12 @@ class Outputs(NamedTuple):
     """How many commands each reason rejected."""
 
     def digest(self) -> bytes:
-        """Return the hash over the encoded outcomes and events: what a replay must reproduce."""
-        hasher = blake2b(b"\n".join(self.outcomes), digest_size=32)
-        for events in self.events:
-            hasher.update(b"\n%b %d " % (events.agent.encode(), events.first))
-            hasher.update(events.events)
-        return hasher.digest()
+        """Return the SHA-256 of the encoded outcomes and events: what a replay must reproduce.
+
+        Processors have instructions for it, so it takes half the time of BLAKE2; one call for all of
+        it costs less than one per agent.
+        """
+        parts = [*self.outcomes]
+        for agent, first, _, events in self.events:
+            parts += (b"%b %d" % (agent.encode(), first), events)
+        return sha256(b"\n".join(parts)).digest()

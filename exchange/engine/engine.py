@@ -113,7 +113,7 @@ class Engine:
         if session.is_forgotten(n):
             return Reason.OUTCOME_FORGOTTEN
         found = session.find(n)
-        return None if found is None else found[2]
+        return None if found is None else found[1]
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
@@ -261,8 +261,8 @@ class Engine:
         known = session.find(n)
         if known is None:
             return None
-        if known[1] == digest:
-            return known[2]
+        if known[0] == digest:
+            return known[1]
         return self._reject(command, Reason.DUPLICATE_ID, "this id was used by another command", rejections)
 
     def _reject_untimely(self, command: Command, rejections: dict[str, int]) -> bytes:

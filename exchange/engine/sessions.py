@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Final
 from zlib import crc32
 
@@ -14,9 +15,8 @@ FORGET_AFTER_US: Final = 600_000_000
 
 _MASK: Final = WINDOW_OUTCOMES - 1
 
-
-Remembered = tuple[int, int, bytes]
-"""The ``n`` of a command, its digest, its encoded outcome."""
+Remembered = tuple[int, bytes]
+"""The digest of a command, and its encoded outcome."""
 
 digest_of = crc32
 """Digest a command's canonical bytes.
@@ -28,48 +28,64 @@ cryptographic digest takes three times as long on the way of every order.
 
 
 class Session:
-    """Remember the last 1,024 outcomes of one session of one agent, in a ring by ``n``."""
+    """Remember the last 1,024 outcomes of one session of one agent, in a ring by ``n``.
 
-    __slots__ = ("highest", "last_valid_until_us", "ring")
+    There are many of these and what lies in them is cold, so an entry is one object: ``n`` follows
+    from its place, and the digests lie side by side in an array.
+    """
+
+    __slots__ = ("_digests", "_outcomes", "highest", "last_valid_until_us")
 
     def __init__(self) -> None:
         self.highest = 0
         self.last_valid_until_us = 0
-        # Grows up to the window, so that short sessions stay small.
-        self.ring: list[Remembered | None] = []
+        # Both grow up to the window, so that short sessions stay small.
+        self._outcomes: list[bytes | None] = []
+        self._digests = array("I")
 
     def find(self, n: int) -> Remembered | None:
         """Return what is remembered of command ``n``, if anything."""
-        slot = n & _MASK
-        ring = self.ring
-        if slot < len(ring):
-            found = ring[slot]
-            if found is not None and found[0] == n:
-                return found
-        return None
+        if n < 1 or n > self.highest or self.is_forgotten(n):
+            return None
+        slot = (n - 1) & _MASK
+        outcome = self._outcomes[slot]
+        return None if outcome is None else (self._digests[slot], outcome)
 
     def is_forgotten(self, n: int) -> bool:
         """Return whether ``n`` is older than the window."""
         return n <= self.highest - WINDOW_OUTCOMES
 
     def remember(self, n: int, digest: int, outcome: bytes, valid_until_us: int) -> None:
-        """Keep the outcome of command ``n``; what is a window older gives way."""
-        slot = n & _MASK
-        ring = self.ring
-        size = len(ring)
-        if slot < size:
-            ring[slot] = (n, digest, outcome)
-        else:
-            if slot > size:
-                ring += [None] * (slot - size)
-            ring.append((n, digest, outcome))
-        if n > self.highest:  # noqa: PLR1730 - max() costs more, on the way of every order
+        """Keep the outcome of command ``n``, which is not forgotten; what is a window older gives way."""
+        slot = (n - 1) & _MASK
+        if n > self.highest:
+            if n > self.highest + 1:
+                self._skip_to(n)
             self.highest = n
-        if valid_until_us > self.last_valid_until_us:  # noqa: PLR1730 - as before
+        if slot < len(self._outcomes):
+            self._outcomes[slot] = outcome
+            self._digests[slot] = digest
+        else:
+            self._outcomes.append(outcome)
+            self._digests.append(digest)
+        if valid_until_us > self.last_valid_until_us:  # noqa: PLR1730 - max() costs more, on the way of every order
             self.last_valid_until_us = valid_until_us
+
+    def _skip_to(self, n: int) -> None:
+        """Leave the numbers between the highest and ``n`` open: they were overtaken and may still come."""
+        outcomes = self._outcomes
+        for skipped in range(max(self.highest, n - WINDOW_OUTCOMES) + 1, n):
+            slot = (skipped - 1) & _MASK
+            while slot >= len(outcomes):
+                outcomes.append(None)
+                self._digests.append(0)
+            outcomes[slot] = None
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""
-        oldest = self.highest - WINDOW_OUTCOMES
-        kept = sorted(entry for entry in self.ring if entry is not None and entry[0] > oldest)
-        return [self.highest, self.last_valid_until_us, [list(entry) for entry in kept]]
+        kept = []
+        for n in range(max(self.highest - WINDOW_OUTCOMES, 0) + 1, self.highest + 1):
+            found = self.find(n)
+            if found is not None:
+                kept.append([n, *found])
+        return [self.highest, self.last_valid_until_us, kept]

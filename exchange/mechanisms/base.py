@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from exchange.messages.base import Command, Event, Outcome, Query, Result
 from exchange.messages.reasons import Reason
 
@@ -179,6 +181,7 @@ class CommandRule(NamedTuple):
     """Whether it takes on new obligations: then a suspended agent or a halted venue may not."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Mechanism:
     """Be one mechanism: a state, handlers, deadlines, queries and invariants.
 

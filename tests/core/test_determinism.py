@@ -13,6 +13,7 @@ from random import Random
 import msgspec
 import pytest
 
+from exchange.build_info import CORE
 from exchange.engine import Batch, Engine, genesis_batch
 from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import EngineBroken
@@ -66,6 +67,19 @@ def test_another_process_with_another_hash_seed_comes_to_the_same(hash_seed: str
         check=True, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )  # fmt: skip
     assert done.stdout.strip() == fingerprint()
+
+
+@pytest.mark.skipif(CORE == "interpreted", reason="the core is not compiled: EXCHANGE_COMPILE=1 pip install -e .")
+def test_the_compiled_core_does_what_its_sources_say() -> None:
+    """Outputs and state of the compiled core and of the interpreted one are the same bytes."""
+    code = (
+        "import tests.core.interpreted\n"
+        "from exchange.build_info import CORE\n"
+        "from tests.core.test_determinism import fingerprint\n"
+        "print(CORE, fingerprint())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["interpreted", fingerprint()]
 
 
 def test_a_replay_of_the_canonical_bytes_gives_the_same_outputs_and_state() -> None:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from random import Random
-from typing import ClassVar, Final
+from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.orders import Orders
-from exchange.mechanisms.orders.naive import NaiveBook
+from exchange.mechanisms.orders.naive import NaiveOrders
 from exchange.testing import SECOND_US, Venue
 from tests.core.driver import Driver, trading_venue
 
 LONG_RUN_COMMANDS: Final = 20_000
-
-
-class NaiveOrders(Orders):
-    """Run the same rules over the plainest book there is."""
-
-    book_type: ClassVar = NaiveBook
 
 
 class Pair:

@@ -11,6 +11,7 @@ import pytest
 from exchange.adapters.metrics import _state
 from exchange.adapters.metrics._numbers import read
 from exchange.adapters.metrics._state import LABELLED_MAX
+from exchange.build_info import CORE
 from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import Mechanism
 from exchange.messages.admin import RegisterAsset
@@ -126,10 +127,10 @@ def test_a_market_called_other_is_one_of_the_others(scene: Scene) -> None:
 
 
 def test_the_build_is_named(scene: Scene) -> None:
-    """One sample says which version runs, on which Python, with which protocol."""
+    """One sample says which version runs, on which Python, compiled or not, with which protocol."""
     ((labels, value),) = scene.series("build_info").items()
     assert value == 1
-    assert labels[1:] == (platform.python_version(), "1")
+    assert labels[1:] == (platform.python_version(), CORE, "1")
     assert scene.metrics.registry.get_sample_value("process_virtual_memory_bytes")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from importlib.metadata import PackageNotFoundError, version
 from operator import itemgetter
 from threading import Lock
 from time import monotonic, sleep
@@ -18,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from exchange.adapters.metrics._numbers import COMMANDS as COMMANDS_BOUNDS
 from exchange.adapters.metrics._numbers import SECONDS, Histogram
 from exchange.adapters.metrics._state import StateCollector
+from exchange.build_info import CORE, VERSION
 from exchange.messages import COMMANDS, family_of
 from exchange.messages.base import PROTOCOL
 from exchange.messages.reasons import Reason
@@ -186,9 +186,9 @@ class Metrics:
         build = GaugeMetricFamily(
             "exchange_build_info",
             "Always 1; the labels say what runs.",
-            labels=["version", "python", "protocol"],
+            labels=["version", "python", "core", "protocol"],
         )
-        build.add_metric([_VERSION, platform.python_version(), str(PROTOCOL)], 1)
+        build.add_metric([VERSION, platform.python_version(), CORE, str(PROTOCOL)], 1)
         yield build
 
     def _lag_s(self) -> float:
@@ -256,14 +256,3 @@ class _Stepwise:
         for metric in self._registry.collect():
             yield metric
             sleep(_PAUSE_S)
-
-
-def _version() -> str:
-    try:
-        return version("agent-exchange")
-    except PackageNotFoundError:
-        # A source tree that is not installed.
-        return "0"
-
-
-_VERSION: Final = _version()

@@ -8,59 +8,71 @@ empties away from the best stays as a husk until it surfaces or husks outnumber 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exchange.mechanisms.orders.order import Order
 
-__all__ = ["Book", "BookSide", "FastBook", "FastSide", "Level"]
+__all__ = ["Book", "BookSide", "FastSide", "Level", "fast_book"]
 
 _SLACK: Final = 64
 """So many husks may lie in a side before it is worth rebuilding."""
 
 
-class BookSide(Protocol):
+class BookSide:
     """Say what the rules ask of one side of a book; every implementation gives the same answers."""
 
-    touched: dict[int, None]
-    """The prices whose displayed quantity changed since the last look, in order of change."""
+    __slots__ = ("best_price", "touched")
 
-    @property
-    def best_price(self) -> int | None:
+    def __init__(self) -> None:
+        self.best_price: int | None = None
         """The best price, None when the side is empty."""
+        self.touched: dict[int, None] = {}
+        """The prices whose displayed quantity changed since the last look, in order of change."""
 
     def best(self) -> Order | None:
         """Return the order that trades first."""
+        raise NotImplementedError
 
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
+        raise NotImplementedError
 
     def remove(self, order: Order) -> None:
         """Take an order out."""
+        raise NotImplementedError
 
     def fill(self, order: Order, quantity: int) -> None:
         """Take ``quantity`` (≤ shown) off a resting order; refresh an iceberg; drop what is filled."""
+        raise NotImplementedError
 
     def reduce(self, order: Order, quantity: int) -> None:
         """Take ``quantity`` (< remaining) off a resting order, which keeps its place."""
+        raise NotImplementedError
 
     def orders(self) -> Iterator[Order]:
         """Yield the orders as they would trade: best price first, then by time."""
+        raise NotImplementedError
 
     def depth(self, count: int) -> list[tuple[int, int]]:
         """Return the best ``count`` prices with their displayed quantities."""
+        raise NotImplementedError
 
     def displayed(self, price: int) -> int:
         """Return the displayed quantity at a price."""
+        raise NotImplementedError
 
 
-class Book(Protocol):
-    """Say what a book is: two sides."""
+class Book:
+    """Hold the two sides of a market."""
 
-    bids: BookSide
-    asks: BookSide
+    __slots__ = ("asks", "bids")
+
+    def __init__(self, bids: BookSide, asks: BookSide) -> None:
+        self.bids = bids
+        self.asks = asks
 
 
 class Level:
@@ -76,19 +88,18 @@ class Level:
         self.tail: Order | None = None
 
 
-class FastSide:
+class FastSide(BookSide):
     """Keep one side of a book; ``is_bid`` says whether high prices come first."""
 
-    __slots__ = ("_best", "_heap", "_husks", "_is_bid", "_levels", "best_price", "touched")
+    __slots__ = ("_best", "_heap", "_husks", "_is_bid", "_levels")
 
     def __init__(self, *, is_bid: bool) -> None:
+        super().__init__()
         self._is_bid = is_bid
         self._levels: dict[int, Level] = {}
         self._heap: list[int] = []
         self._best: Level | None = None
-        self.best_price: int | None = None
         self._husks = 0
-        self.touched: dict[int, None] = {}
 
     def best(self) -> Order | None:
         """Return the order that trades first."""
@@ -126,7 +137,9 @@ class FastSide:
 
     def remove(self, order: Order) -> None:
         """Take an order out."""
-        level: Level = order.level
+        level = order.level
+        if level is None:
+            raise _not_resting(order)
         level.displayed -= order.shown
         self.touched[level.price] = None
         before, after = order.prev, order.next
@@ -150,9 +163,7 @@ class FastSide:
         shown = order.shown
         if quantity < shown:
             order.shown = shown - quantity
-            level: Level = order.level
-            level.displayed -= quantity
-            self.touched[level.price] = None
+            self._show(order, -quantity)
             return
         # The displayed part is gone, and with it the place in the queue.
         self.remove(order)
@@ -166,10 +177,16 @@ class FastSide:
         # What an iceberg does not show goes first.
         hidden_left = order.remaining - order.shown
         if hidden_left < 0:
-            level: Level = order.level
             order.shown += hidden_left
-            level.displayed += hidden_left
-            self.touched[level.price] = None
+            self._show(order, hidden_left)
+
+    def _show(self, order: Order, quantity: int) -> None:
+        """Count that a resting order shows so much more."""
+        level = order.level
+        if level is None:
+            raise _not_resting(order)
+        level.displayed += quantity
+        self.touched[level.price] = None
 
     def orders(self) -> Iterator[Order]:
         """Yield the orders as they would trade: best price first, then by time."""
@@ -231,11 +248,10 @@ class FastSide:
             self._husks = 0
 
 
-class FastBook:
-    """Keep both sides of a market."""
+def _not_resting(order: Order) -> ValueError:
+    return ValueError(f"order {order.order_id} rests in no book")
 
-    __slots__ = ("asks", "bids")
 
-    def __init__(self) -> None:
-        self.bids: BookSide = FastSide(is_bid=True)
-        self.asks: BookSide = FastSide(is_bid=False)
+def fast_book() -> Book:
+    """Return an empty book whose costs do not grow with what rests in it."""
+    return Book(FastSide(is_bid=True), FastSide(is_bid=False))

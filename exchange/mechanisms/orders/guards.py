@@ -56,28 +56,8 @@ _SHAPES: Final[dict[OrderType, _Shape]] = {
 _WAITING: Final = ("stop", "stop_limit")
 
 
-def check_order(market: Market, command: PlaceOrder, time_us: int) -> Ticket | Violation | None:
-    """Return an order's terms with defaults filled in, or the first rule it breaks.
-
-    None says that it is the common case, good as it stands: a plain limit order that may rest.
-    """
-    price, quantity = command.price, command.quantity
-    if (
-        command.order_type == "limit"
-        and command.time_in_force == "gtc"
-        and price is not None
-        and quantity is not None
-        and price % market.tick == 0
-        and quantity % market.lot == 0
-        and quantity >= market.min_quantity
-        and quantity <= market.max_quantity
-        and price * quantity <= NOTIONAL_MAX
-        and command.trigger_price is None
-        and command.display_quantity is None
-        and command.budget is None
-        and command.expires_at_us is None
-    ):
-        return None
+def check_order(market: Market, command: PlaceOrder, time_us: int) -> Ticket | Violation:
+    """Return an order's terms with defaults filled in, or the first rule it breaks."""
     ticket = _fill_in(market, command, time_us)
     if isinstance(ticket, Violation):
         return ticket

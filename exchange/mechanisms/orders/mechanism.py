@@ -8,13 +8,9 @@ from exchange.ledger import Leg
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered, VenueReopened
 from exchange.mechanisms.orders.amending import Amending
-from exchange.mechanisms.orders.book import Book, FastBook
+from exchange.mechanisms.orders.book import Book, fast_book
 from exchange.mechanisms.orders.canceling import Canceling
-from exchange.mechanisms.orders.guards import (
-    Ticket,
-    Violation,
-    check_order,
-)
+from exchange.mechanisms.orders.guards import NOTIONAL_MAX, Violation, check_order
 from exchange.mechanisms.orders.market import Market
 from exchange.mechanisms.orders.matching import Matcher, crosses, fillable
 from exchange.mechanisms.orders.order import Order, Trader
@@ -54,8 +50,8 @@ class Orders(Mechanism):
 
     family: ClassVar[str] = "orders"
     summary: ClassVar[str] = "continuous double auction with call auctions, stops, icebergs and price bands"
-    book_type: ClassVar[Callable[[], Book]] = FastBook
-    """What keeps the resting orders; the tests put a naive one in its place."""
+    new_book: ClassVar = staticmethod(fast_book)
+    """Makes what keeps the resting orders; the tests put a naive one in its place."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -120,7 +116,7 @@ class Orders(Mechanism):
         problem = self._check_terms(command)
         if problem is not None:
             return self.context.reject(command, *problem)
-        book = type(self).book_type()
+        book: Book = type(self).new_book()
         market = Market(command, self.context.ledger.assets[command.base], book)
         self.markets[command.market] = market
         if command.auction_seconds:
@@ -171,24 +167,44 @@ class Orders(Mechanism):
     ) -> Outcome:
         """Accept an order, let it trade, and let the rest of it stay, wait or expire."""
         context = self.context
-        market = self.markets.get(command.market)
+        # Each field is read once: they are objects' attributes even where this is compiled.
+        market_id, side, order_type, time_in_force = (
+            command.market, command.side, command.order_type, command.time_in_force,
+        )  # fmt: skip
+        limit, size, trigger_price, budget = command.price, command.quantity, command.trigger_price, command.budget
+        post_only, client_order_id = command.post_only, command.client_order_id
+        market = self.markets.get(market_id)
         if market is None:
-            return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {command.market}")
-        ticket = check_order(market, command, context.time_us)
-        if ticket is None:
-            quantity: int = command.quantity  # type: ignore[assignment]  # the check has seen both
-            price: int = command.price  # type: ignore[assignment]
-            rests = True
-        elif isinstance(ticket, Ticket):
-            quantity, price, rests = ticket
+            return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {market_id}")
+        is_plain = (
+            limit is not None
+            and size is not None
+            and order_type == "limit"
+            and time_in_force == "gtc"
+            and limit % market.tick == 0
+            and size % market.lot == 0
+            and size >= market.min_quantity
+            and size <= market.max_quantity
+            and limit * size <= NOTIONAL_MAX
+            and trigger_price is None
+            and budget is None
+            and command.display_quantity is None
+            and command.expires_at_us is None
+        )
+        if limit is not None and size is not None and is_plain:
+            # The common case is good as it stands: a plain limit order that may rest.
+            quantity, price, rests = size, limit, True
         else:
-            return context.reject(command, ticket.reason, ticket.detail)
+            ticket = check_order(market, command, context.time_us)
+            if isinstance(ticket, Violation):
+                return context.reject(command, ticket.reason, ticket.detail)
+            quantity, price, rests = ticket
         trader = self.traders[agent.agent_id]
-        is_buy = command.side == "buy"
-        base = trader.base.get(market.market_id) or self._open_base(trader, market)
+        is_buy = side == "buy"
+        base = trader.base.get(market_id) or self._open_base(trader, market)
         if is_buy:
             balance = trader.credit
-            hold = command.budget or (
+            hold = budget or (
                 price * quantity // market.scale if market.fee_free else market.worst_cost(price, quantity)
             )
         else:
@@ -196,11 +212,10 @@ class Orders(Mechanism):
             hold = quantity
         best = (market.asks if is_buy else market.bids).best_price
         crosses = best is not None and (price >= best if is_buy else price <= best)
-        client_order_id = command.client_order_id
         # Most orders pass the rarer guards by these few comparisons.
         if (
             market.phase != "open"
-            or command.post_only
+            or post_only
             or client_order_id is not None
             or len(trader.orders) >= context.settings.max_open_orders
             or hold > balance.available
@@ -212,22 +227,20 @@ class Orders(Mechanism):
             if problem is not None:
                 return context.reject(command, problem.reason, problem.detail)
         order_id = self._last_order_id + 1
-        trigger_price = command.trigger_price
         rests_at_once = rests and not crosses and trigger_price is None
         order = Order(
-            order_id, trader, market, base, is_buy, quantity, price, quantity, quantity, command.order_type,
-            command.time_in_force, command.self_trade_prevention, client_order_id, hold if rests_at_once else 0,
+            order_id, trader, market, base, is_buy, quantity, price, hold if rests_at_once else 0,
+            order_type, time_in_force, command.self_trade_prevention, client_order_id,
         )  # fmt: skip
-        if ticket is not None:
+        order.post_only = post_only
+        if not is_plain:
             order.display = command.display_quantity or 0
-            order.post_only = command.post_only
             order.trigger_price = trigger_price
             order.expires_at_us = command.expires_at_us
-            if command.time_in_force == "fok" and not self._is_fillable(market, order, price):
+            if time_in_force == "fok" and not self._is_fillable(market, order, price):
                 return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
-        elif command.post_only:
-            order.post_only = True
         self._last_order_id = order_id
+        command_id = command.id
         agent.seq = seq = agent.seq + 1
         context.deliver(
             agent,
@@ -235,12 +248,12 @@ class Orders(Mechanism):
                 seq=seq,
                 venue_time_us=context.time_us,
                 order_id=order_id,
-                command_id=command.id,
-                market=command.market,
-                side=command.side,
-                order_type=command.order_type,
-                quantity=0 if command.budget else quantity,
-                price=command.price,
+                command_id=command_id,
+                market=market_id,
+                side=side,
+                order_type=order_type,
+                quantity=0 if budget else quantity,
+                price=limit,
                 client_order_id=client_order_id,
             ),
         )
@@ -255,7 +268,7 @@ class Orders(Mechanism):
             if client_order_id is not None or order.expires_at_us is not None:
                 self._index(order)
             return OrderOutcome(
-                command.id, "accepted", context.time_us, None, None, OrderResult(order_id, "new", 0, quantity)
+                command_id, "accepted", context.time_us, None, None, OrderResult(order_id, "new", 0, quantity)
             )
         status: OrderStatus
         if trigger_price is not None:
@@ -264,9 +277,9 @@ class Orders(Mechanism):
             self._remember(order)
             status = "new"
         else:
-            status = self.execute(market, order, rests=rests, budget=command.budget)
+            status = self.execute(market, order, rests=rests, budget=budget)
         return OrderOutcome(
-            command.id, "accepted", context.time_us, None, None,
+            command_id, "accepted", context.time_us, None, None,
             OrderResult(order_id, status, order.filled, order.remaining, order.filled_value, order.fee),
         )  # fmt: skip
 

@@ -1,50 +1,54 @@
 """Keep a book in the plainest way: two lists, sorted anew for every question.
 
-It is the reference for ``FastBook``: the same commands must give the same events and the same state.
+It is the reference for ``FastSide``: the same commands must give the same events and the same state.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from exchange.mechanisms.orders.book import Book, BookSide, Level
+from exchange.mechanisms.orders.mechanism import Orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exchange.mechanisms.orders.book import BookSide
     from exchange.mechanisms.orders.order import Order
 
-__all__ = ["NaiveBook", "NaiveSide"]
+__all__ = ["NaiveOrders", "NaiveSide", "naive_book"]
 
 
-class NaiveSide:
+class NaiveSide(BookSide):
     """Keep one side as a list in order of arrival."""
 
     def __init__(self, *, is_bid: bool) -> None:
+        super().__init__()
         self._is_bid = is_bid
         self._queue: list[Order] = []
-        self.touched: dict[int, None] = {}
+        # Says of an order that it rests; levels mean nothing here.
+        self._resting = Level(0, 0)
 
     def best(self) -> Order | None:
         """Return the order that trades first."""
         return next(self.orders(), None)
 
-    @property
-    def best_price(self) -> int | None:
-        """Return the best price."""
+    def _look(self, price: int) -> None:
+        """Note that a price changed, and what the best one is now."""
+        self.touched[price] = None
         best = self.best()
-        return None if best is None else best.price
+        self.best_price = None if best is None else best.price
 
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
         self._queue.append(order)
-        order.level = self
-        self.touched[order.price] = None
+        order.level = self._resting
+        self._look(order.price)
 
     def remove(self, order: Order) -> None:
         """Take an order out."""
         self._queue.remove(order)
         order.level = None
-        self.touched[order.price] = None
+        self._look(order.price)
 
     def fill(self, order: Order, quantity: int) -> None:
         """Take ``quantity`` (≤ shown) off a resting order; refresh an iceberg; drop what is filled."""
@@ -84,9 +88,12 @@ class NaiveSide:
         return sum(order.shown for order in self._queue if order.price == price)
 
 
-class NaiveBook:
-    """Keep both sides of a market as lists."""
+def naive_book() -> Book:
+    """Return an empty book of two lists."""
+    return Book(NaiveSide(is_bid=True), NaiveSide(is_bid=False))
 
-    def __init__(self) -> None:
-        self.bids: BookSide = NaiveSide(is_bid=True)
-        self.asks: BookSide = NaiveSide(is_bid=False)
+
+class NaiveOrders(Orders):
+    """Be the mechanism as it is, but with naive books."""
+
+    new_book: ClassVar = staticmethod(naive_book)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
     from exchange.ledger import Balance
     from exchange.mechanisms.base import AgentRecord
+    from exchange.mechanisms.orders.book import Level
     from exchange.mechanisms.orders.market import Market
     from exchange.messages.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 
@@ -35,42 +36,64 @@ class Trader:
         self.switch_id = 0
 
 
-class Order(msgspec.Struct, eq=False, gc=False):
+@mypyc_attr(acyclic=True)
+class Order:
     """Be one live order: resting in a book, or a stop that waits for its trigger.
 
     ``price`` is the limit (for a stop: the limit or protection price once triggered). ``hold`` is
-    what it holds: credits for a buy, base units for a sell. It is a struct because that is the
-    cheapest object to make, and never encoded.
+    what it holds: credits for a buy, base units for a sell. ``base`` is the trader's balance in the
+    base asset. ``level``, ``prev`` and ``next`` say where it stands in its book, which owns them and
+    clears them when the order leaves, so that no cycle is left for the collector to find.
     """
 
-    order_id: int
-    trader: Trader
-    market: Market
-    base: Balance
-    """The trader's balance in the base asset."""
-    is_buy: bool
-    quantity: int
-    price: int
-    remaining: int
-    shown: int
-    order_type: OrderType = "limit"
-    time_in_force: TimeInForce = "gtc"
-    self_trade: SelfTradePrevention = "expire_taker"
-    client_order_id: str | None = None
-    hold: int = 0
-    filled: int = 0
-    filled_value: int = 0
-    fee: int = 0
-    fee_numerator: int = 0
-    display: int = 0
-    post_only: bool = False
-    expires_at_us: int | None = None
-    deadline_id: int = 0
-    trigger_price: int | None = None
-    # Where it stands in its book; owned by the book.
-    level: Any = None
-    prev: Order | None = None
-    next: Order | None = None
+    __slots__ = (
+        "base", "client_order_id", "deadline_id", "display", "expires_at_us", "fee", "fee_numerator", "filled",
+        "filled_value", "hold", "is_buy", "level", "market", "next", "order_id", "order_type", "post_only", "prev",
+        "price", "quantity", "remaining", "self_trade", "shown", "time_in_force", "trader", "trigger_price",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        order_id: int,
+        trader: Trader,
+        market: Market,
+        base: Balance,
+        is_buy: bool,  # noqa: FBT001 - by place, because this is the way of every order
+        quantity: int,
+        price: int,
+        hold: int,
+        order_type: OrderType,
+        time_in_force: TimeInForce,
+        self_trade: SelfTradePrevention,
+        client_order_id: str | None,
+    ) -> None:
+        # In the order in which a cancel or a fill looks at them: they share cache lines.
+        self.order_id = order_id
+        self.remaining = quantity
+        self.shown = quantity
+        self.price = price
+        self.hold = hold
+        self.is_buy = is_buy
+        self.level: Level | None = None
+        self.prev: Order | None = None
+        self.next: Order | None = None
+        self.trader = trader
+        self.market = market
+        self.base = base
+        self.filled = 0
+        self.filled_value = 0
+        self.fee = 0
+        self.deadline_id = 0
+        self.client_order_id = client_order_id
+        self.quantity = quantity
+        self.display = 0
+        self.fee_numerator = 0
+        self.self_trade: SelfTradePrevention = self_trade
+        self.order_type: OrderType = order_type
+        self.time_in_force: TimeInForce = time_in_force
+        self.post_only = False
+        self.expires_at_us: int | None = None
+        self.trigger_price: int | None = None
 
     @property
     def side(self) -> Side:

@@ -1,0 +1,21 @@
+"""Refuse to test a compiled core that is older than its sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import exchange
+
+
+def pytest_configure() -> None:
+    """Look at every compiled module that lies beside its source, before anything is collected."""
+    for module in Path(exchange.__file__).parent.rglob("*.so"):
+        source = module.with_name(module.name.partition(".")[0] + ".py")
+        if source.stat().st_mtime > module.stat().st_mtime:
+            message = (
+                f"{source} was changed after the core was compiled, so the change has no effect: "
+                "run EXCHANGE_COMPILE=1 pip install -e . again, or EXCHANGE_COMPILE=0 for an interpreted core"
+            )
+            pytest.exit(message, returncode=4)
