@@ -13,14 +13,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-ROOMS = ("exchange/ledger", "exchange/mechanisms", "exchange/engine")
+ROOMS = (
+    "exchange/ledger",
+    "exchange/mechanisms",
+    "exchange/engine",
+    "exchange/views",
+    "exchange/adapters/gateway.py",
+    "exchange/daemon/host.py",
+)
 GROUP = "exchange_core"
 """Names the one shared library behind the modules."""
 
@@ -29,6 +35,8 @@ CHOICES = ("", "0", "1")
 
 class CompileCore(BuildHookInterface[Any]):
     """Put compiled modules into the wheel, beside their sources."""
+
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the wheel is put together."""
@@ -43,7 +51,9 @@ class CompileCore(BuildHookInterface[Any]):
             remove_compiled(root)
         if choice == "0" or (is_editable and choice != "1"):
             return
-        target = Path(tempfile.mkdtemp(prefix="exchange-core-"))
+        # It lives until the wheel is put together.
+        self._scratch = tempfile.TemporaryDirectory(prefix="exchange-core-")
+        target = Path(self._scratch.name)
         try:
             modules = compile_core(root, target)
         except (Exception, SystemExit) as error:
@@ -61,6 +71,12 @@ class CompileCore(BuildHookInterface[Any]):
         build_data["pure_python"] = is_editable
         build_data["infer_tag"] = not is_editable
 
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Drop what was compiled: the wheel holds it now."""
+        del version, build_data, artifact_path
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
 
 def compile_core(root: Path, target: Path) -> list[Path]:
     """Compile the rooms below ``root`` into ``target``; return the modules that were made."""
@@ -70,7 +86,7 @@ def compile_core(root: Path, target: Path) -> list[Path]:
     before = Path.cwd()
     os.chdir(root)
     try:
-        sources = [str(path) for room in ROOMS for path in sorted(Path(room).rglob("*.py"))]
+        sources = [str(path) for room in ROOMS for path in find_sources(Path(room))]
         scratch = str(target / "build")
         extensions = mypycify(
             sources, opt_level="3", debug_level="0", group_name=GROUP, target_dir=scratch, verbose=False
@@ -86,13 +102,13 @@ def compile_core(root: Path, target: Path) -> list[Path]:
     return sorted(path for path in target.rglob("*") if path.suffix in {".so", ".pyd"})
 
 
+def find_sources(room: Path) -> list[Path]:
+    """Return the modules of a room, which may be a single one."""
+    return sorted(room.rglob("*.py")) if room.is_dir() else [room]
+
+
 def remove_compiled(root: Path) -> None:
     """Delete the modules that an earlier editable install compiled in place."""
-    places = [path for room in ROOMS for path in (root / room).rglob("*")]
-    for path in [*places, *root.glob(f"{GROUP}__mypyc*")]:
-        if path.suffix in {".so", ".pyd"}:
+    for suffix in (".so", ".pyd"):
+        for path in [*(root / "exchange").rglob(f"*{suffix}"), *root.glob(f"{GROUP}__mypyc*{suffix}")]:
             path.unlink()
-
-
-if __name__ == "__main__":
-    sys.exit("run it by: EXCHANGE_COMPILE=1 pip install -e .")

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from exchange.adapters.gateway import GatewayLimits
+from exchange.adapters.gateway_limits import GatewayLimits
 
 __all__ = ["Config", "ConfigError", "LogSettings", "MetricsSettings", "NatsSettings", "load_config"]
 

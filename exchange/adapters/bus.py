@@ -12,6 +12,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import BadSubjectError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
 from nats.protocol import parser
 
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
 Receive = Callable[[str, str, bytes], None]
 
-__all__ = ["BusError", "Egress", "Ingress", "connect", "subscribe_commands", "subscribe_queries"]
+__all__ = [
+    "BusError",
+    "Egress",
+    "Ingress",
+    "connect",
+    "encode_message",
+    "subscribe_commands",
+    "subscribe_queries",
+    "write",
+]
 
 _PING_S: Final = 2
 _CONNECT_S: Final = 5.0
@@ -158,6 +168,38 @@ async def _subscribe(client: Ingress, subject: str, receive: Receive) -> None:
     await client.flush()
 
 
+def encode_message(subject: str, payload: bytes, reply: str = "", header: bytes = b"") -> bytes:
+    """Return a message as the NATS protocol has it; ``header`` is lines that end in CR LF.
+
+    Raises:
+        BadSubjectError: a subject holds a space or a control character: it would end the line.
+    """
+    subjects = f"{subject}{reply}"
+    if " " in subjects or not subjects.isprintable():
+        raise BadSubjectError
+    to = f"{subject} {reply}".rstrip().encode()
+    if not header:
+        return b"PUB %b %d\r\n%b\r\n" % (to, len(payload), payload)
+    header = b"NATS/1.0\r\n%b\r\n" % header
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (to, len(header), len(header) + len(payload), header, payload)
+
+
+async def write(client: Client, messages: list[bytes]) -> None:
+    """Write encoded messages to a client's connection in this very turn of the event loop.
+
+    nats-py leaves the writing to a task of its own, which an order would wait for twice. All that is
+    written by one client must be written this way, or it may be overtaken.
+
+    Raises:
+        nats.errors.Error: the client is not connected; nothing was written.
+    """
+    transport: Any = client._transport  # noqa: SLF001 - nats-py has no other way past its task
+    if transport is None or not client.is_connected:
+        raise OutboundBufferLimitError
+    transport.write(b"".join(messages))
+    await transport.drain()
+
+
 class Egress:
     """Send what may leave. A lost connection loses messages; those who wait for them ask again."""
 
@@ -170,12 +212,17 @@ class Egress:
 
     async def send(self, messages: list[tuple[str, bytes]]) -> None:
         """Publish messages in order."""
-        publish = self._client.publish
+        encoded = []
         for subject, payload in messages:
             try:
-                await publish(subject, payload)
-            except NatsError:
+                encoded.append(encode_message(subject, payload))
+            except BadSubjectError:
                 self.lost += 1
+        if encoded:
+            try:
+                await write(self._client, encoded)
+            except (NatsError, OSError):
+                self.lost += len(encoded)
 
     def refuse(self, subject: str, payload: bytes) -> None:
         """Queue a refusal; beyond 20,000 the oldest are given up."""

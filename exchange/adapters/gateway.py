@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from exchange.adapters.gateway_limits import GatewayLimits
 from exchange.engine import Engine, Submission
 from exchange.messages import COMMANDS, QUERIES, command_union, family_of, query_union
 from exchange.messages.base import (
@@ -26,7 +27,7 @@ from exchange.messages.reasons import RefusalReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BATCH_BYTES_MAX", "BATCH_COMMANDS_MAX", "Gateway", "GatewayLimits", "Pending", "PendingQuery"]
+__all__ = ["BATCH_BYTES_MAX", "BATCH_COMMANDS_MAX", "Gateway", "Pending", "PendingQuery"]
 
 BATCH_BYTES_MAX: Final = 512 * 1024
 BATCH_COMMANDS_MAX: Final = 2_000
@@ -46,20 +47,7 @@ _query: Final = msgspec.json.Decoder(_Query)
 _FAMILIES: Final[dict[type, str]] = {kind: family_of(kind) for kind in (*COMMANDS.values(), *QUERIES.values())}
 
 
-class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Hold the limits of one agent at the gateway; rates are per second, bursts in commands."""
-
-    payload_bytes_max: int = 512 * 1024
-    queue_messages_max: int = 4_096
-    queue_bytes_max: int = 4 * 1024 * 1024
-    commands_per_s: int = 20_000
-    commands_burst: int = 40_000
-    queries_per_s: int = 200
-    queries_burst: int = 1_000
-    queries_queue_max: int = 256
-
-
-class Pending(msgspec.Struct, gc=False):
+class Pending(NamedTuple):
     """Remember where the outcomes of one message go."""
 
     agent: str
@@ -84,9 +72,9 @@ class _Bucket:
     __slots__ = ("_burst", "_filled_at", "_rate", "tokens")
 
     def __init__(self, rate: int, burst: int, now_s: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self.tokens: float = burst
+        self._rate = float(rate)
+        self._burst = float(burst)
+        self.tokens = self._burst
         self._filled_at = now_s
 
     def take(self, count: int, now_s: float) -> bool:

@@ -20,7 +20,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from exchange.adapters.bus import Ingress
+from exchange.adapters.bus import Ingress, encode_message, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -127,7 +127,7 @@ class Journal:
         while True:
             try:
                 ack = await self._publish(index, body)
-            except (TimeoutError, NatsError) as error:
+            except (TimeoutError, NatsError, OSError) as error:
                 log.warning("journal write of unknown outcome", index=index, error=repr(error))
                 self._stall(stalled=True)
                 if await self._is_stored(index, body):
@@ -153,13 +153,10 @@ class Journal:
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
         self._attempt += 1
         self._waiting = asyncio.get_running_loop().create_future()
-        await self._client.publish(
-            JOURNAL_SUBJECT,
-            body,
-            # A late acknowledgement of an earlier attempt must not pass for this one's.
-            reply=f"{self._inbox}.{self._attempt}",
-            headers={"Nats-Expected-Last-Sequence": str(index - 1)},
-        )
+        # A late acknowledgement of an earlier attempt must not pass for this one's.
+        reply = f"{self._inbox}.{self._attempt}"
+        fence = b"Nats-Expected-Last-Sequence: %d\r\n" % (index - 1)
+        await write(self._client, [encode_message(JOURNAL_SUBJECT, body, reply, fence)])
         async with asyncio.timeout(_ACK_TIMEOUT_S):
             answer: dict[str, Any] = json.loads(await self._waiting)
             return answer

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from exchange.adapters.gateway import Gateway, GatewayLimits, Pending
+from exchange.adapters.gateway import Gateway, Pending
+from exchange.adapters.gateway_limits import GatewayLimits
 from exchange.adapters.records import (
     GENESIS_HASH,
     JournalCorrupt,

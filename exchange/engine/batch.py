@@ -5,8 +5,6 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from exchange.messages.base import Command
 
 if TYPE_CHECKING:
@@ -22,13 +20,16 @@ A plain tuple, because those are made and taken apart without a call, and this i
 """
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch:
     """Hold what one journal record says happened, at one venue time."""
 
-    epoch: int
-    index: int
-    time_us: int
-    submissions: list[Submission]
+    __slots__ = ("epoch", "index", "submissions", "time_us")
+
+    def __init__(self, epoch: int, index: int, time_us: int, submissions: list[Submission]) -> None:
+        self.epoch = epoch
+        self.index = index
+        self.time_us = time_us
+        self.submissions = submissions
 
 
 class AgentEvents(NamedTuple):

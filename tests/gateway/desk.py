@@ -10,7 +10,7 @@ from exchange.daemon.host import Host
 from exchange.engine import genesis_batch
 
 if TYPE_CHECKING:
-    from exchange.adapters.gateway import GatewayLimits
+    from exchange.adapters.gateway_limits import GatewayLimits
     from exchange.daemon.host import Step
     from exchange.engine import Engine
     from exchange.messages.admin import Settings

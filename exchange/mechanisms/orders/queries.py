@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from exchange.mechanisms.base import AgentRecord, NotFound
@@ -86,13 +85,16 @@ class Queries:
 
     def list_orders(self, agent: AgentRecord, query: ListOrders) -> OrdersResult:
         """Return a page of the agent's live orders, by ascending id."""
-        matching = (
-            order
-            for order in self._orders.traders[agent.agent_id].orders.values()
-            if order.order_id > query.after and query.market in (None, order.market.market_id)
-        )
-        page = list(islice(matching, min(query.limit, _ORDERS_PER_PAGE)))
-        more = next(matching, None) is not None
+        limit = min(query.limit, _ORDERS_PER_PAGE)
+        page: list[Order] = []
+        more = False
+        for order in self._orders.traders[agent.agent_id].orders.values():
+            if order.order_id <= query.after or query.market not in (None, order.market.market_id):
+                continue
+            if len(page) == limit:
+                more = True
+                break
+            page.append(order)
         return OrdersResult(orders=[view_order(order) for order in page], next=page[-1].order_id if more else None)
 
     def get_order(self, agent: AgentRecord, query: GetOrder) -> OrdersResult:

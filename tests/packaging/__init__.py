@@ -1,0 +1,1 @@
+"""Test how a wheel is made."""
