@@ -44,7 +44,7 @@ def demo(
     seed
         Same seed, same traders (default: 1).
     data
-        Directory to keep the venue in, absent or empty (default: a temporary one).
+        Directory to keep the venue and the agents' audit trails in, absent or empty (default: a temporary one).
     """
     from exchange.demo.run import run_demo
 

@@ -14,9 +14,11 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent_sdk import ConnectionFailed, ExchangeError, connect
+from exchange.demo.audit_trail import AuditedTransport, AuditTrail
 from exchange.demo.trader import Trader
 from exchange.demo.wire import (
     LINE_BYTES_MAX,
@@ -88,9 +90,10 @@ class _Group:
         """Connect all traders, and trade whenever a period begins; until cancelled."""
         setup = _expected(await self._line.hear(), Setup)
         async with contextlib.AsyncExitStack() as stack:
+            trail = stack.enter_context(AuditTrail(Path(setup.audit_trail)))
             async with asyncio.TaskGroup() as joining:
                 for spec in setup.traders:
-                    joining.create_task(self._join(stack, setup, spec))
+                    joining.create_task(self._join(stack, setup, spec, trail))
             async with asyncio.TaskGroup() as tasks:
                 for trader in self._traders:
                     tasks.create_task(trader.listen())
@@ -101,9 +104,9 @@ class _Group:
                 while True:
                     await self._trade(_expected(await self._line.hear(), Begin))
 
-    async def _join(self, stack: contextlib.AsyncExitStack, setup: Setup, spec: TraderSpec) -> None:
-        agent = await stack.enter_async_context(_connected(setup.url, spec.creds))
-        self._traders.append(Trader(agent, spec, setup, self._acks_us))
+    async def _join(self, stack: contextlib.AsyncExitStack, setup: Setup, spec: TraderSpec, trail: AuditTrail) -> None:
+        agent = await stack.enter_async_context(_connected(setup.url, spec.creds, trail))
+        self._traders.append(Trader(agent, spec, setup, self._acks_us, trail))
 
     async def _trade(self, begin: Begin) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -128,13 +131,14 @@ class _Group:
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str, creds: str) -> AsyncIterator[Agent]:
+async def _connected(url: str, creds: str, trail: AuditTrail) -> AsyncIterator[Agent]:
     """Connect, also to a venue that is just being restarted."""
     deadline_s = time.monotonic() + _CONNECT_S
     async with contextlib.AsyncExitStack() as stack:
         while True:
             try:
-                agent = await stack.enter_async_context(connect(url, creds=creds))
+                transport = AuditedTransport(url, creds, trail)
+                agent = await stack.enter_async_context(connect(transport=transport))
             except ConnectionFailed:
                 if time.monotonic() > deadline_s:
                     raise

@@ -151,6 +151,7 @@ async def _conduct(plan: Plan, venue: VenueProcess, console: Console | None) -> 
                 market=MARKET,
                 price_max=PRICE_MAX,
                 turns_per_s=plan.turns_per_s,
+                audit_trail=str(venue.files.data / f"audit-trail-{first + 1}.jsonl"),
                 traders=traders[first::count],
             )
             for first in range(count)

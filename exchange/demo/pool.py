@@ -130,15 +130,18 @@ class AgentPool:
         """Return the next answer of every process."""
         waiting = asyncio.gather(*(member.answers.get() for member in self._members))
         either: tuple[asyncio.Future[Any], ...] = (waiting, self.failed)
-        await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
+        try:
+            await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                if self.failed.done():
+                    await self.failed
+                tail = log_tail(self._log)
+                message = f"no {kind.__name__!r} of the agents within {timeout_s:g} s; their log ends:\n{tail}"
+                raise DemoError(message)
+        finally:
+            # Also when this is cancelled, because the venue failed: nobody else looks at it.
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-            if self.failed.done():
-                await self.failed
-            tail = log_tail(self._log)
-            message = f"no {kind.__name__!r} of the agents within {timeout_s:g} s; their log ends:\n{tail}"
-            raise DemoError(message)
         answers = waiting.result()
         if not all(isinstance(answer, kind) for answer in answers):
             message = f"the agents did not answer with {kind.__name__!r}: {answers}"

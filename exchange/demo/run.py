@@ -49,7 +49,8 @@ def run_demo(
 
     The venue is a daemon in a process of its own. Up to four more processes share the agents; every
     agent has its own credential and connection. ``data`` must be absent or empty, and is kept; without
-    it the venue lives in a temporary directory, which ``keep`` keeps. Progress is shown on ``console``
+    it the venue lives in a temporary directory, which ``keep`` keeps. There, in ``audit-trail-*.jsonl``,
+    is also what each agent was told of its commands and every event it heard. Progress is shown on ``console``
     (by default on standard error), live on a terminal, and not at all with ``json``; the report is the
     caller's to print.
 

@@ -15,6 +15,7 @@ from exchange.demo.wire import Fill
 
 if TYPE_CHECKING:
     from agent_sdk import Agent, AnyEvent, Bbo, Trade
+    from exchange.demo.audit_trail import AuditTrail
     from exchange.demo.wire import Setup, TraderSpec
 
 __all__ = ["Trader"]
@@ -29,7 +30,7 @@ class Trader:
     became of the one before: so nobody can trade more than one unit in a period, whatever fails.
     """
 
-    def __init__(self, agent: Agent, spec: TraderSpec, setup: Setup, acks_us: list[int]) -> None:
+    def __init__(self, agent: Agent, spec: TraderSpec, setup: Setup, acks_us: list[int], trail: AuditTrail) -> None:
         self.spec = spec
         self.fills: list[Fill] = []
         self._agent = agent
@@ -40,6 +41,7 @@ class Trader:
         strategy_rng = Random(f"{spec.seed}/strategy")
         self._strategy = make_strategy(spec.strategy, spec.side, spec.limit, strategy_rng, setup.price_max)
         self._acks_us = acks_us
+        self._trail = trail
         self._bid: int | None = None
         self._ask: int | None = None
         self._order_id: int | None = None
@@ -73,6 +75,7 @@ class Trader:
             self._strategy.observe(Shout.of_trade(int(trade.price), trade.taker_side))
 
     def _on_event(self, event: AnyEvent) -> None:
+        self._trail.event(self.spec.agent, event)
         if isinstance(event, Gap):
             self._seq = event.account.event_seq
         else:

@@ -25,7 +25,8 @@ __all__ = ["DemoError", "PromiseBroken", "VenueProcess", "log_tail"]
 
 _START_S: Final = 30.0
 _STOP_S: Final = 15.0
-_RESTARTS_MAX: Final = 20
+_RESTARTS_MAX: Final = 100
+_FAILED_STARTS_MAX: Final = 5
 _LOG_TAIL_BYTES: Final = 2_000
 
 # The daemon is asked to stop when the thread that started it ends, even by SIGKILL (Linux only).
@@ -48,6 +49,10 @@ class PromiseBroken(DemoError):
     """Raised when agents saw what an exchange must never do; the message says what."""
 
 
+class _EndedEarly(DemoError):
+    """Raised when the daemon ended before its venue was open."""
+
+
 class _Announcement(msgspec.Struct):
     """Read what ``exchange serve --json`` prints once the venue is open."""
 
@@ -59,8 +64,9 @@ class _Announcement(msgspec.Struct):
 class VenueProcess:
     """Keep one venue in ``data`` open, at one address, from entering the context to leaving it.
 
-    The daemon may be killed at any time: it is started again on the same port and the same data,
-    which is all that recovery takes. ``failed`` is done with an error when that does not work.
+    The daemon may be killed at any time, also while it starts again: it is started once more on the
+    same port and the same data, which is all that recovery takes. ``failed`` is done with an error
+    when that does not work.
     """
 
     def __init__(self, data: Path) -> None:
@@ -164,16 +170,20 @@ class VenueProcess:
         try:
             async with asyncio.timeout(_START_S):
                 line = await stdout.readline()
+            if not line:
+                message = f"the daemon did not start; its log ends:\n{log_tail(self.log)}"
+                raise _EndedEarly(message)
             self._announced = msgspec.json.decode(line, type=_Announcement)
         except TimeoutError:
             message = f"the daemon was not ready within {_START_S:g} s; its log ends:\n{log_tail(self.log)}"
             raise DemoError(message) from None
         except (msgspec.DecodeError, ValueError):
-            message = f"the daemon did not start; its log ends:\n{log_tail(self.log)}"
+            message = f"the daemon said something else than where it listens: {line!r}"
             raise DemoError(message) from None
 
     async def _supervise(self) -> None:
         """Start the daemon again whenever it ends, until that no longer helps."""
+        failed_starts = 0
         try:
             while self._process is not None:
                 code = await self._process.wait()
@@ -182,7 +192,14 @@ class VenueProcess:
                     tail = log_tail(self.log)
                     message = f"the daemon ended {self.restarts} times, at last with exit code {code}:\n{tail}"
                     raise DemoError(message)  # noqa: TRY301 - told to who waits for `failed`
-                await self._start()
+                try:
+                    await self._start()
+                    failed_starts = 0
+                except _EndedEarly:
+                    # Whoever killed it may have done so again; what else ends a start does so every time.
+                    failed_starts += 1
+                    if failed_starts == _FAILED_STARTS_MAX:
+                        raise
         except (DemoError, OSError) as error:
             if not self.failed.done():
                 self.failed.set_exception(error)

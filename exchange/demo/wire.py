@@ -47,12 +47,16 @@ class TraderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, tag="setup", frozen=True, kw_only=True):
-    """Tell a process which traders it runs, and how often each of them takes its turn."""
+    """Tell a process which traders it runs, and how often each of them takes its turn.
+
+    ``audit_trail`` is the path of the file to which it appends what its traders are told.
+    """
 
     url: str
     market: str
     price_max: int
     turns_per_s: float
+    audit_trail: str
     traders: list[TraderSpec]
 
 

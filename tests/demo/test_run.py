@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from exchange.demo.run import DemoError, run_demo
 from exchange.demo.smith import InducedTrade
 from exchange.demo.venue import PromiseBroken
 from exchange.demo.wire import Fill, TraderPeriod
+from tests.demo.support import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,21 +30,6 @@ if TYPE_CHECKING:
     from exchange.demo.strategies import StrategyName
 
 WAIT_S = 30.0
-
-
-def processes(data: Path) -> list[str]:
-    """List the processes that run on a data directory, and those of agents this process started."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            environment = (file.parent / "environ").read_bytes()
-        except OSError:
-            continue  # it has ended, or is another user's
-        is_ours = f"DEMO_TEST={data}".encode() in environment
-        if is_ours and int(file.parent.name) != os.getpid():
-            found.append(words)
-    return found
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -150,8 +137,11 @@ class Killer(io.StringIO):
 
     def write(self, text: str) -> int:
         if "period 1 of" in text:
-            os.kill(json.loads((self._data / "run.json").read_bytes())["pid"], signal.SIGKILL)
+            self.kill()
         return super().write(text)
+
+    def kill(self) -> None:
+        os.kill(json.loads((self._data / "run.json").read_bytes())["pid"], signal.SIGKILL)
 
 
 def test_agents_survive_the_daemon(data: Path) -> None:
@@ -161,6 +151,22 @@ def test_agents_survive_the_daemon(data: Path) -> None:
     assert report.succeeded
     assert report.verified is True
     assert all(period.trades > 0 for period in report.periods)
+
+
+def test_a_daemon_that_does_not_start_again_is_told(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When starting it again does not help, the demonstration ends, quotes the daemon, and leaves nothing."""
+
+    class Saboteur(Killer):
+        def kill(self) -> None:
+            monkeypatch.setenv("EXCHANGE_CONFIG", str(data / "absent.toml"))
+            super().kill()
+
+    with pytest.raises(DemoError, match=r"(?s)the daemon did not start.*absent\.toml"):
+        run_demo(seconds=60, agents=4, strategy="zic", periods=30, data=data, console=Console(file=Saboteur(data)))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_directory_that_holds_something_is_refused(data: Path) -> None:

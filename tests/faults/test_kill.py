@@ -10,20 +10,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import nats
 import pytest
 
 from agent_sdk import connect
 from agent_sdk.event_models import OrderPlaced
-from exchange.adapters.credentials import Keyring
-from exchange.adapters.embedded_server import EmbeddedServer
-from exchange.adapters.high_water import HighWaterFile
-from exchange.adapters.journal import Journal
-from exchange.adapters.records import decode_record
-from exchange.daemon import Host
 from exchange.daemon.venue_files import create_venue
-from exchange.engine import Engine
 from tests.daemon.support import External
+from tests.faults.replay import Replay, journal_client, stopped_venue
 from tests.faults.traders import Trader
 from tests.faults.venue_process import VenueProcess
 
@@ -124,53 +117,18 @@ async def prove_by_journal(
     venue: VenueProcess, traders: list[Trader], external: External | None = None
 ) -> dict[str, int]:
     """Replay the journal of a stopped venue and compare it with everything that was ever heard."""
-    keyring = Keyring.load(venue.files.keys)
-    server = None if external is not None else EmbeddedServer(venue.files.nats, keyring)
-    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
-    engine = Engine()
-    outcomes: dict[tuple[str, str], set[bytes]] = {}
-    epochs: set[int] = set()
-    if server is not None:
-        await server.start()
-    try:
-        url = server.url if server is not None else venue.url
-        client = await nats.connect(
-            url, user_credentials=str(keyring.journal_creds_path), inbox_prefix="_INBOX.journal"
-        )
-        try:
-            journal = Journal(client)
-            await journal.open()
-            last = await journal.last_index()
-            async for _, body in journal.read(1, last):
-                host.replay(body)
-                record = decode_record(body)
-                epochs.add(record.epoch)
-                batch = record.batch()
-                for (agent, command, _), outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
-                    outcomes.setdefault((agent, command.id), set()).add(outcome)
-        finally:
-            await client.close()
-    finally:
-        if server is not None:
-            await server.stop()
-    mark = HighWaterFile(venue.files.high_water)
-    try:
-        high_water = mark.read()
-    finally:
-        mark.close()
-    assert high_water is not None
-    assert high_water[0] <= last
-    assert last - high_water[0] <= 1, "the journal holds at most one record that nobody was told of"
-    assert host.engine.check_invariants() == []
-    assert host.engine.conservation_difference() == 0
-    assert engine.state_hash() == host.engine.state_hash()
+    replay = Replay()
+    async with contextlib.AsyncExitStack() as stack:
+        url = venue.url if external else await stack.enter_async_context(stopped_venue(venue.files))
+        await replay.read(await stack.enter_async_context(journal_client(url, venue.files)))
+    replay.prove(venue.files)
     for trader in traders:
-        assert host.engine.agents[trader.id].seq == len(trader.events)
+        assert replay.engine.agents[trader.id].seq == len(trader.events)
         for command_id, heard in trader.transport.replies.items():
             accepted = {outcome for outcome in heard if msgspec.json.decode(outcome)["status"] == "accepted"}
-            stored = outcomes.get((trader.id, command_id), set())
+            stored = replay.outcomes.get((trader.id, command_id), set())
             assert accepted <= stored, f"{command_id} was acknowledged and is not in the journal"
-    return {"records": last, "epochs": len(epochs), "commands": host.engine.commands_applied}
+    return {"records": replay.last, "epochs": len(replay.began_us), "commands": replay.engine.commands_applied}
 
 
 def tell(what: str, venue: VenueProcess, traders: list[Trader], **more: Any) -> None:

@@ -17,7 +17,7 @@ from exchange.daemon.venue_files import VenueFiles
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-__all__ = ["VenueProcess", "free_port"]
+__all__ = ["VenueProcess", "free_port", "server_pid"]
 
 _START_S = 30.0
 _EXIT_S = 30.0
@@ -29,6 +29,11 @@ def free_port() -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def server_pid(files: VenueFiles) -> int:
+    """Return the process id of the nats-server under a daemon that runs."""
+    return int((files.nats / "nats-server.lock").read_text())
 
 
 class VenueProcess:
@@ -79,11 +84,8 @@ class VenueProcess:
 
     async def kill_server(self) -> int:
         """Kill the nats-server under the daemon; return the exit code of the daemon, which must give up."""
-        os.kill(self._server_pid(), signal.SIGKILL)
+        os.kill(server_pid(self.files), signal.SIGKILL)
         return await self._ended()
-
-    def _server_pid(self) -> int:
-        return int((self.files.nats / "nats-server.lock").read_text())
 
     @property
     def is_running(self) -> bool:
@@ -93,7 +95,7 @@ class VenueProcess:
     async def freeze(self, who: str, seconds: float) -> None:
         """Let the daemon, the server or both stand still for a while."""
         assert self._process is not None
-        pids = {"daemon": [self._process.pid], "server": [self._server_pid()]}
+        pids = {"daemon": [self._process.pid], "server": [server_pid(self.files)]}
         pids["both"] = pids["daemon"] + pids["server"]
         for pid in pids[who]:
             os.kill(pid, signal.SIGSTOP)
