@@ -152,19 +152,26 @@ class Journal:
 
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
         self._attempt += 1
-        self._waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting = loop.create_future()
         # A late acknowledgement of an earlier attempt must not pass for this one's.
         reply = f"{self._inbox}.{self._attempt}"
         fence = b"Nats-Expected-Last-Sequence: %d\r\n" % (index - 1)
         await write(self._client, [encode_message(JOURNAL_SUBJECT, body, reply, fence)])
-        async with asyncio.timeout(_ACK_TIMEOUT_S):
-            answer: dict[str, Any] = json.loads(await self._waiting)
-            return answer
+        timer = loop.call_later(_ACK_TIMEOUT_S, self._give_up, "no acknowledgement came")
+        try:
+            answer: dict[str, Any] = json.loads(await waiting)
+        finally:
+            timer.cancel()
+        return answer
 
     def lost_connection(self) -> None:
         """Stop waiting for an acknowledgement that cannot come any more."""
+        self._give_up("the connection was lost")
+
+    def _give_up(self, why: str) -> None:
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(TimeoutError("the connection was lost"))
+            self._waiting.set_exception(TimeoutError(why))
 
     async def _on_ack_message(self, msg: Msg) -> None:
         self._on_ack(msg.subject, msg.reply, msg.data)

@@ -152,9 +152,8 @@ class Leader:
         stored = perf_counter()
         if self._high_water is not None:
             self._high_water.write(index, step.hash)
+        # The replies are on their way before anything else is computed.
         await self._egress.send(self._host.replies(step))
-        # Let the replies go out to the sockets before anything else is computed.
-        await asyncio.sleep(0)
         replied = perf_counter()
         messages = self._host.release(step)
         released = perf_counter()
