@@ -87,7 +87,8 @@ class Flow:
                 message = f"the setup was rejected: {rejected}"
                 raise RuntimeError(message)
         self._rng = random.Random(seed)
-        self._agents = agents
+        # One string per agent, as the gateway hands them on.
+        self._agents = [f"agent{number}" for number in range(agents)]
         self._markets = markets
         self._counts = [0] * agents
         self._live: list[tuple[int, int]] = []
@@ -117,8 +118,12 @@ class Flow:
         """Fill the books with passive orders."""
         self._run(orders, batch, (1.0, 0.0), levels)
 
+    def churn(self, commands: int, *, levels: int = 200, batch: int = 500) -> None:
+        """Place and cancel by turns at random, so that as many orders rest afterwards as before."""
+        self._run(commands, batch, (0.5, 0.0), levels)
+
     def mixed(self, commands: int, *, levels: int = 200, batch: int = 500) -> None:
-        """Add the mixed flow; it leaves the number of resting orders about where it is."""
+        """Add the mixed flow; of ten commands about one adds to the orders that rest."""
         self._run(commands, batch, (0.55, 0.15), levels)
 
     def _run(self, commands: int, size: int, shares: tuple[float, float], levels: int) -> None:
@@ -127,7 +132,7 @@ class Flow:
             placed: list[int | None] = []
             for _ in range(size):
                 agent, command = self._next(shares, levels)
-                submissions.append(submission(f"agent{agent}", command))
+                submissions.append(submission(self._agents[agent], command))
                 placed.append(agent if isinstance(command, PlaceOrder) else None)
             batch = Batch(0, self.engine.index + 1, self.engine.time_us + _BATCH_US, submissions)
             outputs = self.engine.apply(batch)
@@ -149,5 +154,5 @@ class Flow:
             self._live[at], self._live[-1] = self._live[-1], self._live[at]
             agent, order_id = self._live.pop()
             return agent, CancelOrder(order_id=order_id, **self._identify(agent))
-        agent = self._rng.randrange(self._agents)
+        agent = self._rng.randrange(len(self._agents))
         return agent, self._place(agent, passive=draw < passive, levels=levels)

@@ -20,6 +20,7 @@ __all__ = [
     "JournalCorrupt",
     "JournalRecord",
     "chain_hash",
+    "decode_command",
     "decode_record",
     "encode_record",
 ]
@@ -31,7 +32,8 @@ GENESIS_HASH: Final = bytes(32)
 """What the first record is chained to."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_command = msgspec.msgpack.Decoder(command_union())
+decode_command = msgspec.msgpack.Decoder(command_union()).decode
+"""Reads a command by the schema of the record's format."""
 
 
 class JournalCorrupt(Exception):
@@ -49,22 +51,6 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
     previous_hash: bytes
     commands: list[tuple[str, msgspec.Raw]]
     outputs_hash: bytes
-
-    def batch(self) -> Batch:
-        """Return the batch with its commands decoded by the schema of the record's format.
-
-        Raises:
-            JournalCorrupt: a command does not fit the schema.
-        """
-        submissions = []
-        for agent, raw in self.commands:
-            body = bytes(raw)
-            try:
-                submissions.append((agent, _command.decode(body), body))
-            except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                message = f"record {self.index}: a command of {agent} cannot be read: {error}"
-                raise JournalCorrupt(message) from error
-        return Batch(self.epoch, self.index, self.time_us, submissions)
 
 
 _record = msgspec.msgpack.Decoder(JournalRecord)

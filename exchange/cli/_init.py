@@ -191,6 +191,7 @@ async def _create(url: str, creds: Path, operator: str, supply: int, replicas: i
 async def _read_genesis(client: Any) -> Genesis:
     from exchange.adapters.journal import Journal
     from exchange.adapters.records import JournalCorrupt, decode_record
+    from exchange.daemon.host import decode_batch
     from exchange.messages.admin import Genesis
 
     body = b""
@@ -198,7 +199,7 @@ async def _read_genesis(client: Any) -> Genesis:
     async for _, stored in Journal(client).read(1, 1):
         body = stored
     try:
-        command = decode_record(body).batch().submissions[0][1]
+        command = decode_batch(decode_record(body)).submissions[0][1]
     except (JournalCorrupt, IndexError) as error:
         message = f"the first record of the journal cannot be read: {error}; `exchange verify` tells more"
         raise CliError(message) from error

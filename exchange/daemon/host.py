@@ -17,6 +17,7 @@ from exchange.adapters.records import (
     JournalCorrupt,
     JournalRecord,
     chain_hash,
+    decode_command,
     decode_record,
     encode_record,
 )
@@ -29,7 +30,7 @@ from exchange.views import MarketData, RecentEvents, RecentTrades
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Host", "Step"]
+__all__ = ["Host", "Step", "decode_batch"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -180,7 +181,7 @@ class Host:
                 f"of epoch {self.engine.epoch}"
             )
             raise JournalCorrupt(message)
-        batch = record.batch()
+        batch = decode_batch(record)
         try:
             outputs = self.engine.apply(batch)
         except Exception as error:
@@ -196,6 +197,24 @@ class Host:
         self.trades.fold(outputs.trades)
         self.market_data.discard(outputs)
         return record
+
+
+def decode_batch(record: JournalRecord) -> Batch:
+    """Return the batch of a record with its commands decoded.
+
+    Raises:
+        JournalCorrupt: a command does not fit the schema.
+    """
+    submissions: list[Submission] = []
+    for agent, raw in record.commands:
+        body = bytes(raw)
+        try:
+            command = decode_command(body)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            message = f"record {record.index}: a command of {agent} cannot be read: {error}"
+            raise JournalCorrupt(message) from error
+        submissions.append((agent, command, body))
+    return Batch(record.epoch, record.index, record.time_us, submissions)
 
 
 def _split(first: int, events: list[msgspec.Raw]) -> list[tuple[int, bytes]]:

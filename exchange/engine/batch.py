@@ -32,13 +32,8 @@ class Batch:
         self.submissions = submissions
 
 
-class AgentEvents(NamedTuple):
-    """Hold the events of one batch for one agent: ``events`` is their encoded JSON array."""
-
-    agent: str
-    first: int
-    total: int
-    events: bytes
+AgentEvents = tuple[str, int, int, bytes]
+"""The events of one batch for one agent: the agent, the first ``seq``, how many, their encoded JSON array."""
 
 
 class Outputs(NamedTuple):

@@ -319,10 +319,12 @@ class Engine:
 
     def _collect_events(self) -> list[AgentEvents]:
         dirty = self.context.dirty
-        collected = []
+        collected: list[AgentEvents] = []
         for agent in dirty:
             outbox = agent.outbox
-            collected.append(AgentEvents(agent.agent_id, outbox[0].seq, len(outbox), _encode(outbox)))
+            total = len(outbox)
+            # They are numbered without a gap, and the last of them is the agent's last.
+            collected.append((agent.agent_id, agent.seq - total + 1, total, _encode(outbox)))
             agent.outbox = []
         dirty.clear()
         return collected

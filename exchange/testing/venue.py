@@ -282,12 +282,12 @@ class Venue:
         outputs = self.engine.apply(batch)
         self.batches.append(batch)
         self.digests.append(outputs.digest())
-        for events in outputs.events:
-            known = self._events.setdefault(events.agent, [])
-            decoded = _decode_events(events.events)
-            assert events.first == len(known) + 1, "events are dense"
-            assert len(decoded) == events.total
-            assert [event.seq for event in decoded] == list(range(events.first, events.first + len(decoded)))
+        for agent, first, total, encoded in outputs.events:
+            known = self._events.setdefault(agent, [])
+            decoded = _decode_events(encoded)
+            assert first == len(known) + 1, "events are dense"
+            assert len(decoded) == total
+            assert [event.seq for event in decoded] == list(range(first, first + total))
             known.extend(decoded)
         assert self.engine.conservation_difference() == 0, "money is conserved"
         if proves:

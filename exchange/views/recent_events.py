@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,17 +21,11 @@ _BYTES_KEPT: Final = 1024 * 1024
 _events = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class _Chunk(NamedTuple):
-    first: int
-    total: int
-    events: bytes
-
-
 class _Ring:
     __slots__ = ("bytes", "chunks", "count", "last")
 
     def __init__(self) -> None:
-        self.chunks: deque[_Chunk] = deque()
+        self.chunks: deque[AgentEvents] = deque()
         self.bytes = 0
         self.count = 0
         self.last = 0
@@ -45,18 +39,19 @@ class RecentEvents:
 
     def fold(self, batch: list[AgentEvents]) -> None:
         """Take in the events of a batch."""
-        for agent, first, count, events in batch:
+        for chunk in batch:
+            agent, first, total, events = chunk
             ring = self._rings.get(agent)
             if ring is None:
                 ring = self._rings[agent] = _Ring()
-            ring.chunks.append(_Chunk(first, count, events))
+            ring.chunks.append(chunk)
             ring.bytes += len(events)
-            ring.count += count
-            ring.last = first + count - 1
-            while ring.bytes > _BYTES_KEPT and ring.count - ring.chunks[0].total >= EVENTS_KEPT_MIN:
-                dropped = ring.chunks.popleft()
-                ring.bytes -= len(dropped.events)
-                ring.count -= dropped.total
+            ring.count += total
+            ring.last = first + total - 1
+            while ring.bytes > _BYTES_KEPT and ring.count - ring.chunks[0][2] >= EVENTS_KEPT_MIN:
+                _, _, total, events = ring.chunks.popleft()
+                ring.bytes -= len(events)
+                ring.count -= total
 
     def last(self, agent: str) -> int:
         """Return the ``seq`` of an agent's latest event."""
@@ -71,17 +66,16 @@ class RecentEvents:
         ring = self._rings.get(agent)
         if ring is None or since >= ring.last:
             return since + 1, b"[]", False
-        oldest = ring.chunks[0].first
+        oldest = ring.chunks[0][1]
         if since + 1 < oldest:
             return oldest, b"[]", True
         picked: list[bytes] = []
         size = 0
         first = since + 1
-        for chunk in ring.chunks:
-            if chunk.first + chunk.total <= first:
+        for _, start, total, events in ring.chunks:
+            if start + total <= first:
                 continue
-            events = _events.decode(chunk.events)
-            for event in events[max(first - chunk.first, 0) :]:
+            for event in _events.decode(events)[max(first - start, 0) :]:
                 encoded = bytes(event)
                 if len(picked) >= limit or (picked and size + len(encoded) > bytes_max):
                     return first, b"[" + b",".join(picked) + b"]", False

@@ -12,7 +12,7 @@ import pytest
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("core", {"commands_per_s", "cost_ratio_1e6_to_1e3"}),
+        ("core", {"commands_per_s", "cost_ratio_10000_orders", "cost_ratio_1000_markets", "cost_ratio_1000_agents"}),
         ("replay", {"commands_per_s"}),
         ("memory", {"bytes_per_resting_order"}),
         ("wire", {"throughput_ratio", "ack_p50_ratio", "orders_per_s", "orders_per_s_arrays"}),

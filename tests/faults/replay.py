@@ -14,6 +14,7 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal
 from exchange.adapters.records import decode_record
 from exchange.daemon import Host
+from exchange.daemon.host import decode_batch
 from exchange.engine import Engine
 from exchange.messages import event_union
 
@@ -93,7 +94,7 @@ class Replay:
         """Apply the record that follows the last."""
         self.host.replay(body)
         record = decode_record(body)
-        batch = record.batch()
+        batch = decode_batch(record)
         outputs = self.engine.apply(batch)
         for (agent, command, _), outcome in zip(batch.submissions, outputs.outcomes, strict=True):
             self.commands.setdefault((agent, command.id), Handled(command, record.index, record.epoch))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from exchange.daemon.host import Host
+from exchange.daemon.host import Host, decode_batch
 from exchange.engine import Engine, genesis_batch
 from exchange.messages.admin import Settings
 
@@ -187,7 +187,7 @@ def test_no_point_of_death_loses_or_doubles_anything(seed: int) -> None:
     engine, executed = Engine(), {}
     offline = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
     for body in venue.bodies:
-        batch = offline.replay(body).batch()
+        batch = decode_batch(offline.replay(body))
         for (agent, command, _), outcome in zip(batch.submissions, engine.apply(batch).outcomes, strict=True):
             if decode(outcome).get("reason") != "expired":
                 key = agent, command.id

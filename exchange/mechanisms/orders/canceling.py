@@ -41,18 +41,13 @@ class Canceling:
         """Cancel one live order of the agent."""
         context = self._context
         trader = self._orders.traders[agent.agent_id]
-        if (command.order_id is None) == (command.client_order_id is None):
+        order_id, client_order_id = command.order_id, command.client_order_id
+        if (order_id is None) == (client_order_id is None):
             return context.reject(command, Reason.MISSING_FIELD, "give order_id or client_order_id, not both")
-        if command.order_id is not None:
-            order = trader.orders.get(command.order_id)
-        else:
-            order = trader.by_client_id.get(command.client_order_id or "")
+        order = trader.orders.get(order_id) if order_id is not None else trader.by_client_id.get(client_order_id or "")
         if order is None:
-            return context.reject(
-                command,
-                Reason.UNKNOWN_ORDER,
-                f"no live order {command.order_id or command.client_order_id} of yours",
-            )
+            detail = f"no live order {order_id or client_order_id} of yours"
+            return context.reject(command, Reason.UNKNOWN_ORDER, detail)
         if order.market.phase == "halted":
             return context.reject(command, Reason.MARKET_HALTED, f"market {order.market.market_id} is halted")
         self.cancel(order, "requested")
