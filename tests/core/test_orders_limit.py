@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from exchange.messages.orders import AmendOrder, CancelOrder, GetOrder, PlaceOrder
+from random import Random
+
+from exchange.messages.orders import AmendOrder, CancelOrder, GetOrder, OrderFilled, PlaceOrder
 from exchange.testing import Venue
 from tests.core.scenes import scene
 
@@ -126,3 +128,18 @@ def test_an_order_sent_in_the_same_batch_comes_after_the_earlier(venue: Venue) -
         ]
     )
     assert [answer.brief for answer in answers] == ["new 0+1", "filled 1+0", "new 0+1"]
+
+
+def test_a_price_keeps_its_queue_whatever_leaves_it(venue: Venue) -> None:
+    """Of 400 orders at one price every tenth stays, then 30 more come: they trade in order of arrival."""
+    placed = [venue.buy("alice", 1, 10).order.order_id for _ in range(400)]
+    stay = placed[7::10]
+    leave = [order_id for order_id in placed if order_id not in stay]
+    Random(1).shuffle(leave)
+    for order_id in leave:
+        venue.must("alice", CancelOrder, order_id=order_id)
+    stay += [venue.buy("alice", 1, 10).order.order_id for _ in range(30)]
+    venue.heard("alice")
+    venue.sell("bob", len(stay), 10)
+    filled = [event.order_id for event in venue.events("alice") if isinstance(event, OrderFilled)]
+    assert filled == stay

@@ -1,6 +1,6 @@
 """Keep the resting orders of one market by price and time.
 
-A side is a heap of prices over a dictionary of levels; a level is a linked list of orders. Adding,
+A side is a heap of prices over a dictionary of levels; a level is a list of orders with holes. Adding,
 removing and finding the best cost O(1) but for a new price, which costs one heap push. A level that
 empties away from the best stays as a husk until it surfaces or husks outnumber the living.
 """
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Book", "BookSide", "FastSide", "Level", "fast_book"]
 
 _SLACK: Final = 64
-"""So many husks may lie in a side before it is worth rebuilding."""
+"""So many husks may lie in a side, and holes in a level, before it is worth rebuilding."""
+
+_LENGTH_PER_ORDER: Final = 4
+"""A level may have so many places per order that stands in it."""
 
 
 class BookSide:
@@ -76,16 +79,55 @@ class Book:
 
 
 class Level:
-    """Hold the orders at one price, first come first."""
+    """Hold the orders at one price, first come first.
 
-    __slots__ = ("displayed", "head", "key", "price", "tail")
+    An order that leaves makes a hole at its place, so that no other order has to be looked at: in a
+    large book each of them would have to be fetched from main memory. ``start`` is where the first
+    order stands.
+    """
+
+    __slots__ = ("displayed", "key", "live", "price", "queue", "start")
 
     def __init__(self, price: int, key: int) -> None:
         self.price = price
         self.key = key
         self.displayed = 0
-        self.head: Order | None = None
-        self.tail: Order | None = None
+        self.live = 0
+        self.start = 0
+        self.queue: list[Order | None] = []
+
+    def append(self, order: Order) -> None:
+        """Put an order at the end."""
+        queue = self.queue
+        order.slot = len(queue)
+        queue.append(order)
+        self.live += 1
+        order.level = self
+
+    def discard(self, order: Order) -> None:
+        """Take an order out, wherever it stands."""
+        queue = self.queue
+        queue[order.slot] = None
+        order.level = None
+        self.live -= 1
+        if not self.live:
+            queue.clear()
+            self.start = 0
+        elif len(queue) > _LENGTH_PER_ORDER * self.live + _SLACK:
+            self._close_up()
+        elif order.slot == self.start:
+            at = self.start + 1
+            while queue[at] is None:
+                at += 1
+            self.start = at
+
+    def _close_up(self) -> None:
+        """Drop the holes; this happens so rarely that it costs next to nothing per order."""
+        self.queue = [order for order in self.queue if order is not None]
+        self.start = 0
+        for slot, order in enumerate(self.queue):
+            if order is not None:
+                order.slot = slot
 
 
 class FastSide(BookSide):
@@ -104,7 +146,7 @@ class FastSide(BookSide):
     def best(self) -> Order | None:
         """Return the order that trades first."""
         level = self._best
-        return None if level is None else level.head
+        return None if level is None else level.queue[level.start]
 
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
@@ -118,20 +160,13 @@ class FastSide(BookSide):
             if best is None or key < best.key:
                 self._best = level
                 self.best_price = price
-        elif level.head is None:
+        elif not level.live:
             self._husks -= 1
             best = self._best
             if best is None or level.key < best.key:
                 self._best = level
                 self.best_price = price
-        tail = level.tail
-        if tail is None:
-            level.head = order
-        else:
-            order.prev = tail
-            tail.next = order
-        level.tail = order
-        order.level = level
+        level.append(order)
         level.displayed += order.shown
         self.touched[price] = None
 
@@ -142,19 +177,8 @@ class FastSide(BookSide):
             raise _not_resting(order)
         level.displayed -= order.shown
         self.touched[level.price] = None
-        before, after = order.prev, order.next
-        if before is None:
-            level.head = after
-        else:
-            before.next = after
-            order.prev = None
-        if after is None:
-            level.tail = before
-        else:
-            after.prev = before
-            order.next = None
-        order.level = None
-        if level.head is None:
+        level.discard(order)
+        if not level.live:
             self._leave_husk(level)
 
     def fill(self, order: Order, quantity: int) -> None:
@@ -191,10 +215,9 @@ class FastSide(BookSide):
     def orders(self) -> Iterator[Order]:
         """Yield the orders as they would trade: best price first, then by time."""
         for level in self._ascending():
-            order = level.head
-            while order is not None:
-                yield order
-                order = order.next
+            for order in level.queue:
+                if order is not None:
+                    yield order
 
     def depth(self, count: int) -> list[tuple[int, int]]:
         """Return the best ``count`` prices with their displayed quantities."""
@@ -221,7 +244,7 @@ class FastSide(BookSide):
                 if child < size:
                     heappush(frontier, (heap[child], child))
             level = levels[sign * key]
-            if level.head is not None:
+            if level.live:
                 yield level
 
     def _leave_husk(self, level: Level) -> None:
@@ -232,7 +255,7 @@ class FastSide(BookSide):
             heap = self._heap
             while heap:
                 top = levels[sign * heap[0]]
-                if top.head is not None:
+                if top.live:
                     self._best = top
                     self.best_price = top.price
                     break
@@ -242,7 +265,7 @@ class FastSide(BookSide):
             else:
                 self._best = self.best_price = None
         elif self._husks > _SLACK and 2 * self._husks > len(levels):
-            self._levels = {price: each for price, each in levels.items() if each.head is not None}
+            self._levels = {price: each for price, each in levels.items() if each.live}
             self._heap = [each.key for each in self._levels.values()]
             heapify(self._heap)
             self._husks = 0

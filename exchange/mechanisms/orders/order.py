@@ -42,14 +42,14 @@ class Order:
 
     ``price`` is the limit (for a stop: the limit or protection price once triggered). ``hold`` is
     what it holds: credits for a buy, base units for a sell. ``base`` is the trader's balance in the
-    base asset. ``level``, ``prev`` and ``next`` say where it stands in its book, which owns them and
-    clears them when the order leaves, so that no cycle is left for the collector to find.
+    base asset. ``level`` and ``slot`` say where it stands in its book, which owns them and clears
+    ``level`` when the order leaves, so that no cycle is left for the collector to find.
     """
 
     __slots__ = (
         "base", "client_order_id", "deadline_id", "display", "expires_at_us", "fee", "fee_numerator", "filled",
-        "filled_value", "hold", "is_buy", "level", "market", "next", "order_id", "order_type", "post_only", "prev",
-        "price", "quantity", "remaining", "self_trade", "shown", "time_in_force", "trader", "trigger_price",
+        "filled_value", "hold", "is_buy", "level", "market", "order_id", "order_type", "post_only", "price",
+        "quantity", "remaining", "self_trade", "shown", "slot", "time_in_force", "trader", "trigger_price",
     )  # fmt: skip
 
     def __init__(
@@ -75,8 +75,7 @@ class Order:
         self.hold = hold
         self.is_buy = is_buy
         self.level: Level | None = None
-        self.prev: Order | None = None
-        self.next: Order | None = None
+        self.slot = 0
         self.trader = trader
         self.market = market
         self.base = base
