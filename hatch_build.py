@@ -1,8 +1,8 @@
 """Compile the core while a wheel is built.
 
-The rooms that run per order (ledger, mechanisms, engine) are plain typed Python, and mypyc compiles them
-as they are. Where that cannot be done, because there is no C compiler, say, the wheel holds them as
-Python: the same results, byte for byte, at about two thirds of the speed.
+What runs per order (``ROOMS``) is plain typed Python, and mypyc compiles it as it is. Where that cannot
+be done, because there is no C compiler, say, the wheel holds it as Python: the same results, byte for
+byte, but slower. pip shows the reason on ``-v`` only; ``exchange --version`` tells which core runs.
 
 ``EXCHANGE_COMPILE=1`` makes it an error when they cannot be compiled, ``EXCHANGE_COMPILE=0`` leaves them
 as they are. An editable install (``pip install -e``) is compiled only on ``EXCHANGE_COMPILE=1``, in place:

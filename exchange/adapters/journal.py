@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -132,6 +133,7 @@ class Journal:
                 self._stall(stalled=True)
                 if await self._is_stored(index, body):
                     break
+                await asyncio.sleep(_RETRY_S)
                 continue
             problem = ack.get("error")
             if problem is None:
@@ -151,6 +153,9 @@ class Journal:
         self._stall(stalled=False)
 
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
+        if len(body) > self._client.max_payload:
+            # The server would cut the connection for it, again and again.
+            raise MaxPayloadError
         self._attempt += 1
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()

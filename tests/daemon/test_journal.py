@@ -288,6 +288,21 @@ async def test_a_paused_server_stores_the_record_once(server: EmbeddedServer, cl
     assert await read_all(journal) == [(1, b"genesis"), (2, b"paused"), (3, b"after")]
 
 
+async def test_a_record_larger_than_the_server_takes_keeps_the_connection(client: Client, journal: Journal) -> None:
+    """It is not sent, since the server would cut the connection for it; the journal says that it stalls."""
+    assert await journal.last_index() == 0
+    stalls = Stalls()
+    journal = Journal(client, stalls)
+    await journal.open()
+    appending = asyncio.create_task(journal.append(1, bytes(client.max_payload + 1)))
+    await stalls.wait()
+    assert stalls == [True]
+    assert client.is_connected
+    assert await journal.last_index() == 0
+    appending.cancel()
+    await asyncio.wait({appending}, timeout=WAIT_S)
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_late_acknowledgements_are_not_mistaken(server: EmbeddedServer, client: Client) -> None:
     """After many pauses each record stands once, in its place: no acknowledgement counts for another."""
@@ -310,7 +325,7 @@ async def test_a_lost_acknowledgement_is_found_out(client: Client, journal: Jour
     class Deaf(Journal):
         """Hear no acknowledgement."""
 
-        async def _on_ack(self, msg: Any) -> None:
+        def _on_ack(self, _subject: str, _reply: str, _data: bytes) -> None:
             """Lose it."""
 
     deaf = Deaf(client)

@@ -7,6 +7,7 @@ empties away from the best stays as a husk until it surfaces or husks outnumber 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ _LENGTH_PER_ORDER: Final = 4
 """A level may have so many places per order that stands in it."""
 
 
-class BookSide:
+class BookSide(ABC):
     """Say what the rules ask of one side of a book; every implementation gives the same answers."""
 
     __slots__ = ("best_price", "touched")
@@ -35,37 +36,37 @@ class BookSide:
         self.touched: dict[int, None] = {}
         """The prices whose displayed quantity changed since the last look, in order of change."""
 
+    @abstractmethod
     def best(self) -> Order | None:
         """Return the order that trades first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, order: Order) -> None:
         """Take an order out."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fill(self, order: Order, quantity: int) -> None:
         """Take ``quantity`` (≤ shown) off a resting order; refresh an iceberg; drop what is filled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduce(self, order: Order, quantity: int) -> None:
         """Take ``quantity`` (< remaining) off a resting order, which keeps its place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def orders(self) -> Iterator[Order]:
         """Yield the orders as they would trade: best price first, then by time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def depth(self, count: int) -> list[tuple[int, int]]:
         """Return the best ``count`` prices with their displayed quantities."""
-        raise NotImplementedError
 
+    @abstractmethod
     def displayed(self, price: int) -> int:
         """Return the displayed quantity at a price."""
-        raise NotImplementedError
 
 
 class Book:
