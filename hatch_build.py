@@ -93,6 +93,10 @@ def compile_core(root: Path, target: Path) -> list[Path]:
         extensions = mypycify(
             [*options, *sources], opt_level="3", debug_level="0", group_name=GROUP, target_dir=scratch, verbose=False
         )
+        if os.name == "posix":
+            # Calls within the library need not go through its table of symbols.
+            for extension in extensions:
+                extension.extra_compile_args.append("-fvisibility=hidden")
         # Nothing is read from the project's own configuration: this builds modules, not a package.
         build = Distribution({"name": "exchange", "ext_modules": extensions}).get_command_obj("build_ext")
         build.build_lib, build.build_temp = str(target), scratch

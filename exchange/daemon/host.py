@@ -206,14 +206,14 @@ def decode_batch(record: JournalRecord) -> Batch:
         JournalCorrupt: a command does not fit the schema.
     """
     submissions: list[Submission] = []
+    decode = decode_command
     for agent, raw in record.commands:
-        body = bytes(raw)
         try:
-            command = decode_command(body)
+            command = decode(raw)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             message = f"record {record.index}: a command of {agent} cannot be read: {error}"
             raise JournalCorrupt(message) from error
-        submissions.append((agent, command, body))
+        submissions.append((agent, command, raw))
     return Batch(record.epoch, record.index, record.time_us, submissions)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import Raw
+
 from exchange.messages.base import Command
 
 if TYPE_CHECKING:
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["AgentEvents", "Batch", "Outputs", "Submission"]
 
 
-Submission = tuple[str, Command, bytes]
-"""One command of a batch: who sent it, what it says, its canonical bytes.
+Submission = tuple[str, Command, bytes | Raw]
+"""One command of a batch: who sent it, what it says, its canonical bytes (of a replay, where the record has them).
 
 A plain tuple, because those are made and taken apart without a call, and this is done per order.
 """

@@ -30,6 +30,13 @@ _encode_state: Final = msgspec.msgpack.Encoder().encode
 _FORGET_SESSION: Final = "engine.forget_session"
 
 
+def _parse_id(command_id: str) -> tuple[str, int]:
+    """Take a command's id apart into its session and its number, which is 0 when it is no id."""
+    name, _, number = command_id.rpartition(".")
+    n = int(number) if name and number.isdecimal() and number.isascii() else 0
+    return name, n if n <= MAX_AMOUNT else 0
+
+
 class Engine:
     """Hold the whole state of a venue and change it batch by batch.
 
@@ -124,12 +131,12 @@ class Engine:
             EngineBroken: the batch does not follow the state, or a mechanism broke its contract.
         """
         self._begin(batch)
-        rejections: dict[str, int] = {}
-        outcomes = self._execute_all(batch.submissions, rejections)
+        outcomes = self._execute_all(batch.submissions)
         context = self.context
         self.commands_applied += len(outcomes)
         events = self._collect_events()
         trades, context.trades = context.trades, []
+        rejections, context.rejections = context.rejections, {}
         markets = list(context.touched)
         context.touched.clear()
         return Outputs(outcomes, events, trades, markets, rejections)
@@ -144,7 +151,7 @@ class Engine:
             raise EngineBroken(message)
         outage_us = batch.time_us - context.time_us
         context.index = batch.index
-        context.time_us = self.ledger.time_us = batch.time_us
+        context.time_us = context.stamp = self.ledger.time_us = batch.time_us
         if batch.epoch != context.epoch:
             context.epoch = batch.epoch
             if batch.index > 1:
@@ -181,9 +188,7 @@ class Engine:
                 action, args = waiting.popleft()
                 action(*args)
 
-    def _execute_all(  # noqa: C901 - in one piece because it is the way of every order
-        self, submissions: list[Submission], rejections: dict[str, int]
-    ) -> list[bytes]:
+    def _execute_all(self, submissions: list[Submission]) -> list[bytes]:
         """Run the commands of a batch, each unless its id is known; return their encoded outcomes.
 
         This is the way of every order, so the common case stands here in one piece: a registered
@@ -202,36 +207,32 @@ class Engine:
         for agent_id, command, body in submissions:
             agent = agents.get(agent_id)
             if agent is None:
-                outcomes.append(self._execute_unregistered(agent_id, command, rejections))
+                outcomes.append(self._execute_unregistered(agent_id, command))
                 continue
-            # 1. The id, before anything else.
-            name, _, number = command.id.rpartition(".")
-            n = int(number) if number.isdecimal() and number.isascii() else 0
-            # Comparisons are not chained here: CPython is faster at simple ones.
-            if n < 1 or n > MAX_AMOUNT or not name:
-                outcomes.append(
-                    self._reject(command, Reason.INVALID_ID, "an id is <session>.<n>, n = 1, 2, 3, …", rejections)
-                )
-                continue
+            # 1. The id, before anything else. Nearly always it is the next one of the session used last.
             digest = digest_of(body)
-            session: Session | None = agent.sessions.get(name)
-            # Nearly always n is the next one; only a repetition or a straggler needs the memory.
-            if session is not None and n <= session.highest:
-                settled = self._recall(session, n, digest, command, rejections)
+            session: Session | None = agent.latest_session
+            if session is not None and command.id == session.next_id:
+                n = session.highest + 1
+            else:
+                name, n = _parse_id(command.id)
+                session = agent.sessions.get(name)
+                settled = self._recall(session, n, digest, command)
                 if settled is not None:
                     outcomes.append(settled)
                     continue
             # 2. Its time.
             valid_until_us = command.valid_until_us
             if valid_until_us < time_us or valid_until_us > latest_us:
-                outcomes.append(self._reject_untimely(command, rejections))
+                outcomes.append(self._reject_untimely(command))
                 continue
             if session is None:
                 if len(agent.sessions) >= context.settings.max_sessions:
                     detail = f"{len(agent.sessions)} are remembered; each is forgotten 10 minutes after its last use"
-                    outcomes.append(self._reject(command, Reason.TOO_MANY_SESSIONS, detail, rejections))
+                    outcomes.append(self._reject(command, Reason.TOO_MANY_SESSIONS, detail))
                     continue
                 session = self._open_session(agent, name, valid_until_us)
+            agent.latest_session = session
             # 3. Its rules.
             handler, role, opens = rules[type(command)]
             if (
@@ -244,33 +245,32 @@ class Engine:
                 outcome = self._refuse(agent, command, role, opens=opens) or handler(agent, command)
             if follow_ups or metered:
                 self._run_follow_ups()
-            if outcome.status == "rejected":
-                reason = str(outcome.reason)
-                rejections[reason] = rejections.get(reason, 0) + 1
             encoded = _encode(outcome)
             outcomes.append(encoded)
             session.remember(n, digest, encoded, valid_until_us)
         return outcomes
 
-    def _recall(
-        self, session: Session, n: int, digest: int, command: Command, rejections: dict[str, int]
-    ) -> bytes | None:
-        """Return the answer to an id that was used before; None when this one was only overtaken."""
+    def _recall(self, session: Session | None, n: int, digest: int, command: Command) -> bytes | None:
+        """Return the answer to what is no id, or one that was used before; None when it may run."""
+        if not n:
+            return self._reject(command, Reason.INVALID_ID, "an id is <session>.<n>, n = 1, 2, 3, …")
+        if session is None:
+            return None
         if session.is_forgotten(n):
-            return self._reject(command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how", rejections)
+            return self._reject(command, Reason.OUTCOME_FORGOTTEN, "handled once; your events tell how")
         known = session.find(n)
         if known is None:
             return None
         if known[0] == digest:
             return known[1]
-        return self._reject(command, Reason.DUPLICATE_ID, "this id was used by another command", rejections)
+        return self._reject(command, Reason.DUPLICATE_ID, "this id was used by another command")
 
-    def _reject_untimely(self, command: Command, rejections: dict[str, int]) -> bytes:
+    def _reject_untimely(self, command: Command) -> bytes:
         time_us = self.context.time_us
         if command.valid_until_us < time_us:
             detail = f"valid until {command.valid_until_us}, venue time {time_us}"
-            return self._reject(command, Reason.EXPIRED, detail, rejections)
-        return self._reject(command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead", rejections)
+            return self._reject(command, Reason.EXPIRED, detail)
+        return self._reject(command, Reason.VALID_UNTIL_TOO_FAR, "valid_until_us is at most 60 s ahead")
 
     def _refuse(self, agent: AgentRecord, command: Command, role: Role | None, *, opens: bool) -> Outcome | None:
         """Check role, agent state and venue state: the guards that every mechanism would repeat."""
@@ -291,20 +291,19 @@ class Engine:
             return context.reject(command, Reason.VENUE_CANCEL_ONLY, "the venue takes cancels only")
         return None
 
-    def _execute_unregistered(self, agent_id: str, command: Command, rejections: dict[str, int]) -> bytes:
+    def _execute_unregistered(self, agent_id: str, command: Command) -> bytes:
         """Run a command of the venue itself (never twice: it comes from no network) or reject a stranger."""
         if agent_id != VENUE_AGENT:
-            return self._reject(command, Reason.UNKNOWN_AGENT, f"{agent_id} is not registered", rejections)
+            return self._reject(command, Reason.UNKNOWN_AGENT, f"{agent_id} is not registered")
         outcome = self._rules[type(command)][0](self._venue, command)
         self._run_follow_ups()
         return _encode(outcome)
 
-    def _reject(self, command: Command, reason: Reason, detail: str, rejections: dict[str, int]) -> bytes:
-        rejections[reason.value] = rejections.get(reason.value, 0) + 1
+    def _reject(self, command: Command, reason: Reason, detail: str) -> bytes:
         return _encode(self.context.reject(command, reason, detail))
 
     def _open_session(self, agent: AgentRecord, name: str, valid_until_us: int) -> Session:
-        session = agent.sessions[name] = Session()
+        session = agent.sessions[name] = Session(name)
         self._deadlines.schedule(valid_until_us + FORGET_AFTER_US, _FORGET_SESSION, agent.agent_id, name)
         return session
 
@@ -316,6 +315,8 @@ class Engine:
             self._deadlines.schedule(forget_us, _FORGET_SESSION, agent_id, name)
         else:
             del agent.sessions[name]
+            if agent.latest_session is session:
+                agent.latest_session = None
 
     def _collect_events(self) -> list[AgentEvents]:
         dirty = self.context.dirty

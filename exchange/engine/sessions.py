@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
-from exchange.messages.base import WINDOW_OUTCOMES
+from exchange.messages.base import MAX_AMOUNT, WINDOW_OUTCOMES
 
 __all__ = ["FORGET_AFTER_US", "Remembered", "Session", "digest_of"]
 
@@ -18,7 +18,7 @@ _MASK: Final = WINDOW_OUTCOMES - 1
 Remembered = tuple[int, bytes]
 """The digest of a command, and its encoded outcome."""
 
-digest_of = crc32
+digest_of: Final = crc32
 """Digest a command's canonical bytes.
 
 It tells an honest repetition from an id that an agent reused by mistake. A collision could only be
@@ -34,10 +34,13 @@ class Session:
     from its place, and the digests lie side by side in an array.
     """
 
-    __slots__ = ("_digests", "_outcomes", "highest", "last_valid_until_us")
+    __slots__ = ("_digests", "_outcomes", "_prefix", "highest", "last_valid_until_us", "next_id")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._prefix = name + "."
         self.highest = 0
+        self.next_id = self._prefix + "1"
+        """The id of the command after the highest: whoever comes with it need not be looked up."""
         self.last_valid_until_us = 0
         # Both grow up to the window, so that short sessions stay small.
         self._outcomes: list[bytes | None] = []
@@ -55,13 +58,15 @@ class Session:
         """Return whether ``n`` is older than the window."""
         return n <= self.highest - WINDOW_OUTCOMES
 
-    def remember(self, n: int, digest: int, outcome: bytes, valid_until_us: int) -> None:
+    def remember(self, n: int, digest: Any, outcome: bytes, valid_until_us: int) -> None:
         """Keep the outcome of command ``n``, which is not forgotten; what is a window older gives way."""
         slot = (n - 1) & _MASK
         if n > self.highest:
             if n > self.highest + 1:
                 self._skip_to(n)
             self.highest = n
+            # The last number of all has no successor.
+            self.next_id = self._prefix + str(n + 1) if n < MAX_AMOUNT else ""
         if slot < len(self._outcomes):
             self._outcomes[slot] = outcome
             self._digests[slot] = digest

@@ -26,7 +26,7 @@ class KindTotal:
 class Asset:
     """Describe an asset; ``issued`` is what exists, in its smallest unit."""
 
-    __slots__ = ("decimals", "issued", "issuer", "name", "scale", "totals")
+    __slots__ = ("decimals", "issued", "issuer", "name", "scale", "totals", "unbalanced")
 
     def __init__(self, name: str, decimals: int, issuer: str | None) -> None:
         self.name = name
@@ -34,6 +34,8 @@ class Asset:
         self.scale: int = 10**decimals
         self.issuer = issuer
         self.issued = 0
+        self.unbalanced = 0
+        """The sum of the legs of the posting under way; 0 between postings."""
         self.totals: dict[AccountKind, KindTotal] = {kind: KindTotal() for kind in ACCOUNT_KINDS}
 
     def difference(self) -> int:

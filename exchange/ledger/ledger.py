@@ -113,7 +113,6 @@ class Ledger:
         Raises:
             LedgerError: the legs do not balance or a balance would become negative.
         """
-        sums: dict[Asset, int] = {}
         dipped = False
         for balance, available, held in legs:
             if available:
@@ -128,13 +127,23 @@ class Ledger:
             delta = available + held
             if delta:
                 balance.total.amount += delta
-                asset = balance.asset
-                sums[asset] = sums.get(asset, 0) + delta
-        if any(sums.values()) or (dipped and any(leg[0].available < 0 or leg[0].held < 0 for leg in legs)):
-            self._undo(legs)
-        self.moved.update(dict.fromkeys(sums))
+                balance.asset.unbalanced += delta
+        self._close(legs, dipped=dipped)
         if self.meters:
             self._meter(legs)
+
+    def _close(self, legs: list[Leg], *, dipped: bool) -> None:
+        """Prove that a posting balances and overdraws nothing, or take it back; note what it moved."""
+        moved = self.moved
+        last: Asset | None = None
+        for balance, available, held in legs:
+            asset = balance.asset
+            if asset.unbalanced or (dipped and (balance.available < 0 or balance.held < 0)):
+                self._undo(legs)
+            # Legs of one asset mostly follow each other.
+            if asset is not last and available + held:
+                moved[asset] = None
+                last = asset
 
     def _undo(self, legs: list[Leg]) -> NoReturn:
         """Take a posting back and say what was wrong with it."""
@@ -142,6 +151,7 @@ class Ledger:
             balance.available -= available
             balance.held -= held
             balance.total.amount -= available + held
+            balance.asset.unbalanced = 0
         rows = ", ".join(f"{b.account.name}/{b.asset.name} {a:+}/{h:+}" for b, a, h in legs[:8])
         message = f"posting does not balance or overdraws: {rows}"
         raise LedgerError(message)

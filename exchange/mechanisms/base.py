@@ -49,6 +49,7 @@ class AgentRecord:
     __slots__ = (
         "agent_id",
         "halted_by_owner",
+        "latest_session",
         "outbox",
         "owner",
         "roles",
@@ -69,7 +70,9 @@ class AgentRecord:
         # The next private event gets seq + 1: state, so that it goes on over restarts.
         self.seq = 0
         self.outbox: list[Event] = []
+        # The engine's memory of ids; the session used last is found without a look-up.
         self.sessions: dict[str, Any] = {}
+        self.latest_session: Any = None
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""
@@ -107,7 +110,9 @@ class Context:
         "follow_ups",
         "index",
         "ledger",
+        "rejections",
         "settings",
+        "stamp",
         "time_us",
         "touched",
         "trades",
@@ -119,6 +124,8 @@ class Context:
         self.settings = settings
         self.deadlines = deadlines
         self.time_us = 0
+        # ``time_us`` as one object that all messages of a batch share, where each would make its own.
+        self.stamp: Any = 0
         self.index = 0
         self.epoch = 0
         self.venue_state: VenueState = "open"
@@ -127,13 +134,14 @@ class Context:
         self.dirty: list[AgentRecord] = []
         self.trades: list[Trade] = []
         self.touched: dict[Any, None] = {}
+        self.rejections: dict[str, int] = {}
         self.follow_ups: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._reactions: dict[type, list[Callable[[Any], None]]] = {}
 
     def emit(self, agent: AgentRecord, event: Event) -> None:
         """Give a private event its number and send it to an agent; it leaves with the batch."""
         agent.seq = event.seq = agent.seq + 1
-        event.venue_time_us = self.time_us
+        event.venue_time_us = self.stamp
         self.deliver(agent, event)
 
     def deliver(self, agent: AgentRecord, event: Event) -> None:
@@ -163,12 +171,13 @@ class Context:
         self._reactions.setdefault(kind, []).append(reaction)
 
     def reject(self, command: Command, reason: Reason, detail: str) -> Outcome:
-        """Build the outcome of a command that a rule does not allow; nothing may have changed."""
-        return Outcome(command.id, "rejected", self.time_us, reason, detail)
+        """Build the outcome of a command that a rule does not allow, and count it; nothing may have changed."""
+        self.rejections[reason.value] = self.rejections.get(reason.value, 0) + 1
+        return Outcome(command.id, "rejected", self.stamp, reason, detail)
 
     def accept(self, command: Command) -> Outcome:
         """Build the plain outcome of a command that was done."""
-        return Outcome(command.id, "accepted", self.time_us)
+        return Outcome(command.id, "accepted", self.stamp)
 
 
 class CommandRule(NamedTuple):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exchange.messages.admin import Settings
-from exchange.messages.base import MAX_VALIDITY_US, WINDOW_OUTCOMES
+from exchange.messages.base import MAX_AMOUNT, MAX_VALIDITY_US, WINDOW_OUTCOMES
 from exchange.messages.orders import PlaceOrder
 from exchange.messages.reasons import Reason
 from exchange.testing import SECOND_US, Venue, assert_rejected
@@ -188,6 +188,49 @@ def test_a_session_is_forgotten_ten_minutes_after_its_last_deadline() -> None:
     assert venue.engine.find_outcome("alice", "a.2") is None
     assert_rejected(venue.send("alice", last), Reason.EXPIRED)
     assert venue.send("alice", order(venue, "b.1")).accepted
+
+
+def test_the_next_id_of_a_forgotten_session_begins_it_anew() -> None:
+    """What was remembered is gone, also for the session that the agent used last."""
+    venue = scene(Venue(settings=Settings(max_sessions=1)))
+    first = order(venue, "a.1")
+    venue.send("alice", first)
+    venue.advance_to(first.valid_until_us + 600 * SECOND_US)
+    assert venue.send("alice", order(venue, "a.2")).accepted
+    record = venue.engine.agents["alice"]
+    assert record.sessions["a"] is record.latest_session
+    assert venue.engine.find_outcome("alice", "a.1") is None
+    assert venue.engine.find_outcome("alice", "a.2") is not None
+    assert_rejected(venue.send("alice", order(venue, "b.1")), Reason.TOO_MANY_SESSIONS)
+
+
+def test_sessions_by_turns_keep_their_own_numbers(venue: Venue) -> None:
+    """Whichever session was used last, a repetition of another is one, and its next id is new."""
+    first = {name: venue.send("alice", order(venue, f"{name}.1")).encoded for name in "abc"}
+    for name in "abcba":
+        assert venue.send("alice", order(venue, f"{name}.1")).encoded == first[name]
+    for n in (2, 3):
+        for name in "cab":
+            assert venue.send("alice", order(venue, f"{name}.{n}")).accepted
+    assert len(venue.orders("alice")) == 9
+
+
+def test_the_last_number_has_no_next(venue: Venue) -> None:
+    """After 2**53 - 1 a session is over; its last id still is a repetition."""
+    last = order(venue, f"s.{MAX_AMOUNT}")
+    answer = venue.send("alice", last)
+    assert answer.accepted
+    assert_rejected(venue.send("alice", order(venue, f"s.{MAX_AMOUNT + 1}")), Reason.INVALID_ID)
+    assert venue.send("alice", last).encoded == answer.encoded
+
+
+def test_a_number_written_with_zeros_is_the_same_number(venue: Venue) -> None:
+    """``s.01`` is ``s.1``: the same command is a repetition only by its bytes, so this is a conflict."""
+    assert venue.send("alice", order(venue, "s.1")).accepted
+    assert_rejected(venue.send("alice", order(venue, "s.01")), Reason.DUPLICATE_ID)
+    assert venue.send("alice", order(venue, "s.02")).accepted
+    assert_rejected(venue.send("alice", order(venue, "s.2")), Reason.DUPLICATE_ID)
+    assert venue.send("alice", order(venue, "s.3")).accepted
 
 
 def test_refusals_by_id_are_counted_by_reason(venue: Venue) -> None:

@@ -15,7 +15,7 @@ STEPS = st.lists(st.one_of(st.just(1), st.integers(-1_500, 3_000)), min_size=1, 
 @given(STEPS)
 def test_a_session_remembers_its_window_and_nothing_else(steps: list[int]) -> None:
     """Whatever order ids come in, each of the window is found if it came, and none that did not."""
-    session = Session()
+    session = Session("s")
     came: dict[int, tuple[int, bytes]] = {}
     highest = 0
     for age, step in enumerate(steps):
@@ -27,6 +27,7 @@ def test_a_session_remembers_its_window_and_nothing_else(steps: list[int]) -> No
         came[n] = entry
         highest = max(highest, n)
         assert session.highest == highest
+        assert session.next_id == f"s.{highest + 1}"
         assert session.last_valid_until_us == age
     window = range(max(highest - WINDOW_OUTCOMES, 0) + 1, highest + 1)
     for n in (-1, 0, *window, highest + 1, highest + WINDOW_OUTCOMES):
@@ -39,7 +40,7 @@ def test_a_session_remembers_its_window_and_nothing_else(steps: list[int]) -> No
 
 def test_a_short_session_is_small() -> None:
     """Three outcomes take three places: sessions are many and most are short."""
-    session = Session()
+    session = Session("s")
     for n in (1, 2, 3):
         session.remember(n, n, b"outcome", 0)
     assert len(session._outcomes) == 3

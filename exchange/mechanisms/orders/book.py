@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,10 +152,12 @@ class FastSide(BookSide):
     def add(self, order: Order) -> None:
         """Put an order at the end of its price."""
         price = order.price
-        level = self._levels.get(price)
+        # One object for every key.
+        key_price: Any = price
+        level = self._levels.get(key_price)
         if level is None:
             key = -price if self._is_bid else price
-            level = self._levels[price] = Level(price, key)
+            level = self._levels[key_price] = Level(price, key)
             heappush(self._heap, key)
             best = self._best
             if best is None or key < best.key:
@@ -169,7 +171,7 @@ class FastSide(BookSide):
                 self.best_price = price
         level.append(order)
         level.displayed += order.shown
-        self.touched[price] = None
+        self.touched[key_price] = None
 
     def remove(self, order: Order) -> None:
         """Take an order out."""

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Canceling"]
 
+# What is made per cancel. As constants these are at hand; as names they would be looked up at each use.
+_order_canceled: Final = OrderCanceled
+_order_outcome: Final = OrderOutcome
+_order_result: Final = OrderResult
+
 _SECOND_US: Final = 1_000_000
 
 
@@ -51,9 +56,9 @@ class Canceling:
         if order.market.phase == "halted":
             return context.reject(command, Reason.MARKET_HALTED, f"market {order.market.market_id} is halted")
         self.cancel(order, "requested")
-        return OrderOutcome(
-            command.id, "accepted", context.time_us, None, None,
-            OrderResult(order.order_id, "canceled", order.filled, 0, order.filled_value, order.fee),
+        return _order_outcome(
+            command.id, "accepted", context.stamp, None, None,
+            _order_result(order.order_id, "canceled", order.filled, 0, order.filled_value, order.fee),
         )  # fmt: skip
 
     def cancel(self, order: Order, reason: CancelReason) -> None:
@@ -63,9 +68,9 @@ class Canceling:
         agent.seq = seq = agent.seq + 1
         self._context.deliver(
             agent,
-            OrderCanceled(
+            _order_canceled(
                 seq=seq,
-                venue_time_us=self._context.time_us,
+                venue_time_us=self._context.stamp,
                 order_id=order.order_id,
                 market=order.market.market_id,
                 remaining=order.remaining,

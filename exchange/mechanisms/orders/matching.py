@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from exchange.messages.orders import OrderExpired, OrderFilled, OrderReduced, Trade
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from exchange.messages.orders import ExpireReason
 
 __all__ = ["Matcher", "fillable"]
+
+# What is made per fill. As constants these are at hand; as names they would be looked up at each use.
+_order_filled: Final = OrderFilled
+_trade: Final = Trade
 
 
 def crosses(taker: Order, limit: int, price: int) -> bool:
@@ -80,7 +84,7 @@ class Matcher:
         self, market: Market, makers: BookSide, maker: Order, taker: Order, quantity: int, legs: list[Leg]
     ) -> None:
         context = self._context
-        time_us = context.time_us
+        stamp = context.stamp
         price = maker.price
         value = price * quantity // market.scale
         taker.remaining -= quantity
@@ -95,9 +99,9 @@ class Matcher:
         agent.seq = seq = agent.seq + 1
         context.deliver(
             agent,
-            OrderFilled(
+            _order_filled(
                 seq=seq,
-                venue_time_us=time_us,
+                venue_time_us=stamp,
                 order_id=taker.order_id,
                 trade_id=trade_id,
                 market=market_id,
@@ -118,9 +122,9 @@ class Matcher:
         agent.seq = seq = agent.seq + 1
         context.deliver(
             agent,
-            OrderFilled(
+            _order_filled(
                 seq=seq,
-                venue_time_us=time_us,
+                venue_time_us=stamp,
                 order_id=maker.order_id,
                 trade_id=trade_id,
                 market=market_id,
@@ -138,7 +142,7 @@ class Matcher:
             legs.append((self._fees, taker_fee + maker_fee, 0))
         if not maker.remaining:
             self._forget(maker)
-        context.trades.append(Trade(trade_id, market_id, price, quantity, taker.side, time_us))
+        context.trades.append(_trade(trade_id, market_id, price, quantity, taker.side, stamp))
 
     def settle_resting(
         self, market: Market, order: Order, quantity: int, value: int, fee_bp: int, legs: list[Leg]

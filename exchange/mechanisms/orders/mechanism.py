@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from msgspec.structs import astuple
 
 from exchange.ledger import Leg
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
@@ -10,7 +12,7 @@ from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrde
 from exchange.mechanisms.orders.amending import Amending
 from exchange.mechanisms.orders.book import Book, fast_book
 from exchange.mechanisms.orders.canceling import Canceling
-from exchange.mechanisms.orders.guards import NOTIONAL_MAX, Violation, check_order
+from exchange.mechanisms.orders.guards import Violation, check_order
 from exchange.mechanisms.orders.market import Market
 from exchange.mechanisms.orders.matching import Matcher, crosses, fillable
 from exchange.mechanisms.orders.order import Order, Trader
@@ -34,15 +36,34 @@ from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
     from exchange.ledger import Balance
     from exchange.messages.base import Query, Result
-    from exchange.messages.orders import ExpireReason, OrderStatus
+    from exchange.messages.orders import (
+        ExpireReason,
+        OrderStatus,
+        OrderType,
+        SelfTradePrevention,
+        Side,
+        TimeInForce,
+    )
+
+    # The fields of ``PlaceOrder``, in order.
+    _PlaceOrderFields = tuple[
+        str, int, str, Side, int | None, int | None, OrderType, TimeInForce, int | None, bool, SelfTradePrevention,
+        int | None, int | None, int | None, str | None,
+    ]  # fmt: skip
 
 __all__ = ["Orders"]
 
-_SECOND_US = 1_000_000
+_PLAIN_NOTIONAL_MAX: Final = 2**61
+"""An order worth more takes the slower way: comparing with ``NOTIONAL_MAX`` needs more than a machine word."""
+
+# What runs per order. As constants these are at hand; as names they would be looked up at each use.
+_astuple: Final = astuple
+_order_placed: Final = OrderPlaced
+_order_outcome: Final = OrderOutcome
+_order_result: Final = OrderResult
 
 
 class Orders(Mechanism):
@@ -167,12 +188,12 @@ class Orders(Mechanism):
     ) -> Outcome:
         """Accept an order, let it trade, and let the rest of it stay, wait or expire."""
         context = self.context
-        # Each field is read once: they are objects' attributes even where this is compiled.
-        market_id, side, order_type, time_in_force = (
-            command.market, command.side, command.order_type, command.time_in_force,
-        )  # fmt: skip
-        limit, size, trigger_price, budget = command.price, command.quantity, command.trigger_price, command.budget
-        post_only, client_order_id = command.post_only, command.client_order_id
+        # All at once, because each of them would be looked up by its name, even where this is compiled.
+        fields: _PlaceOrderFields = _astuple(command)
+        (
+            command_id, _, market_id, side, size, limit, order_type, time_in_force, expires_at_us, post_only,
+            self_trade, trigger_price, display, budget, client_order_id,
+        ) = fields  # fmt: skip
         market = self.markets.get(market_id)
         if market is None:
             return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {market_id}")
@@ -185,11 +206,11 @@ class Orders(Mechanism):
             and size % market.lot == 0
             and size >= market.min_quantity
             and size <= market.max_quantity
-            and limit * size <= NOTIONAL_MAX
+            and limit * size <= _PLAIN_NOTIONAL_MAX
             and trigger_price is None
             and budget is None
-            and command.display_quantity is None
-            and command.expires_at_us is None
+            and display is None
+            and expires_at_us is None
         )
         if limit is not None and size is not None and is_plain:
             # The common case is good as it stands: a plain limit order that may rest.
@@ -230,24 +251,25 @@ class Orders(Mechanism):
         rests_at_once = rests and not crosses and trigger_price is None
         order = Order(
             order_id, trader, market, base, is_buy, quantity, price, hold if rests_at_once else 0,
-            order_type, time_in_force, command.self_trade_prevention, client_order_id,
+            order_type, time_in_force, self_trade, client_order_id,
         )  # fmt: skip
         order.post_only = post_only
         if not is_plain:
-            order.display = command.display_quantity or 0
+            order.display = display or 0
             order.trigger_price = trigger_price
-            order.expires_at_us = command.expires_at_us
+            order.expires_at_us = expires_at_us
             if time_in_force == "fok" and not self._is_fillable(market, order, price):
                 return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
         self._last_order_id = order_id
-        command_id = command.id
+        # One object for all that names the order.
+        named: Any = order_id
         agent.seq = seq = agent.seq + 1
         context.deliver(
             agent,
-            OrderPlaced(
+            _order_placed(
                 seq=seq,
-                venue_time_us=context.time_us,
-                order_id=order_id,
+                venue_time_us=context.stamp,
+                order_id=named,
                 command_id=command_id,
                 market=market_id,
                 side=side,
@@ -263,12 +285,12 @@ class Orders(Mechanism):
                 order.shown = order.display
             (market.bids if is_buy else market.asks).add(order)
             context.touched[market] = None
-            trader.orders[order_id] = order
+            trader.orders[named] = order
             market.open_orders += 1
             if client_order_id is not None or order.expires_at_us is not None:
                 self._index(order)
-            return OrderOutcome(
-                command_id, "accepted", context.time_us, None, None, OrderResult(order_id, "new", 0, quantity)
+            return _order_outcome(
+                command_id, "accepted", context.stamp, None, None, _order_result(named, "new", 0, quantity)
             )
         status: OrderStatus
         if trigger_price is not None:
@@ -278,9 +300,9 @@ class Orders(Mechanism):
             status = "new"
         else:
             status = self.execute(market, order, rests=rests, budget=budget)
-        return OrderOutcome(
-            command_id, "accepted", context.time_us, None, None,
-            OrderResult(order_id, status, order.filled, order.remaining, order.filled_value, order.fee),
+        return _order_outcome(
+            command_id, "accepted", context.stamp, None, None,
+            _order_result(named, status, order.filled, order.remaining, order.filled_value, order.fee),
         )  # fmt: skip
 
     def _check_placing(
