@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from exchange.mechanisms.base import EngineBroken
 from exchange.messages.orders import (
     CancelAllAfter,
     CancelOrder,
@@ -116,7 +117,7 @@ class Canceling:
         matching = [
             order
             for trader in traders
-            for order in trader.orders.values()
+            for order in trader.orders.sorted()
             if scope is None
             or (
                 scope.market in (None, order.market.market_id)
@@ -166,7 +167,10 @@ class Canceling:
 
     def expire_order(self, agent_id: str, order_id: int) -> None:
         """End a good-till-date order; fires as a deadline."""
-        order = self._orders.traders[agent_id].orders[order_id]
+        order = self._orders.traders[agent_id].orders.get(order_id)
+        if order is None:
+            message = f"order {order_id} of {agent_id} expires, but is not live"
+            raise EngineBroken(message)
         order.deadline_id = 0
         self._remove(order)
         self._orders.tell_expired(order, "gtd")
@@ -175,7 +179,7 @@ class Canceling:
         """Cancel everything of a revoked agent at once: nobody can come back for what is left."""
         trader = self._orders.traders[fact.agent]
         self._arm(trader, 0)
-        for order in list(trader.orders.values()):
+        for order in trader.orders.sorted():
             self.cancel(order, "revoked")
 
     def rearm_switches(self, fact: VenueReopened | None = None) -> None:

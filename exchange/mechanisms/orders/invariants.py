@@ -19,7 +19,7 @@ def broken_invariants(orders: Orders) -> list[str]:
     """Return the broken invariants by name, with what breaks them."""
     broken: list[str] = []
     held: dict[Balance, int] = {}
-    indexed = {order.order_id for trader in orders.traders.values() for order in trader.orders.values()}
+    indexed = [order.order_id for trader in orders.traders.values() for order in trader.orders.sorted()]
     seen: list[int] = []
     for market in orders.markets.values():
         broken.extend(_check_market(market))
@@ -28,6 +28,8 @@ def broken_invariants(orders: Orders) -> list[str]:
             trader = order.trader
             balance = trader.credit if order.is_buy else order.base
             held[balance] = held.get(balance, 0) + order.hold
+            if trader.orders.get(order.order_id) is not order:
+                broken.append(f"live_orders_are_found: {order.order_id}")
             broken.extend(_check_order(market, order))
     if sorted(seen) != sorted(indexed):
         broken.append("live_orders_are_indexed_once")
@@ -38,8 +40,6 @@ def broken_invariants(orders: Orders) -> list[str]:
             for balance in dict.fromkeys(balances)
             if balance.held != held.get(balance, 0)
         )
-        if list(trader.orders) != sorted(trader.orders):
-            broken.append(f"orders_ascend_by_id: {trader.agent.agent_id}")
     return broken
 
 

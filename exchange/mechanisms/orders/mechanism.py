@@ -285,7 +285,7 @@ class Orders(Mechanism):
                 order.shown = order.display
             (market.bids if is_buy else market.asks).add(order)
             context.touched[market] = None
-            trader.orders[named] = order
+            trader.orders.add(order)
             market.open_orders += 1
             if client_order_id is not None or order.expires_at_us is not None:
                 self._index(order)
@@ -355,7 +355,7 @@ class Orders(Mechanism):
 
     def _remember(self, order: Order) -> None:
         """Put a live order into every index but the book's."""
-        order.trader.orders[order.order_id] = order
+        order.trader.orders.add(order)
         order.market.open_orders += 1
         self._index(order)
 
@@ -372,7 +372,7 @@ class Orders(Mechanism):
     def forget(self, order: Order) -> None:
         """Take an order that is no longer live out of every index but the book's."""
         trader = order.trader
-        del trader.orders[order.order_id]
+        trader.orders.discard(order)
         order.market.open_orders -= 1
         if order.client_order_id is not None:
             del trader.by_client_id[order.client_order_id]
@@ -521,7 +521,12 @@ class Orders(Mechanism):
             self._last_order_id,
             [market.dump() for market in self.markets.values()],
             [
-                [trader.agent.agent_id, trader.switch_seconds, trader.switch_id, list(trader.orders)]
+                [
+                    trader.agent.agent_id,
+                    trader.switch_seconds,
+                    trader.switch_id,
+                    [order.order_id for order in trader.orders.sorted()],
+                ]
                 for trader in self.traders.values()
             ],
         ]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
 
+from exchange.mechanisms.orders.open_orders import OpenOrders
+
 if TYPE_CHECKING:
     from exchange.ledger import Balance
     from exchange.mechanisms.base import AgentRecord
@@ -29,8 +31,7 @@ class Trader:
         self.credit = credit
         self.base: dict[str, Balance] = {}
         """Its balance in the base asset of each market in which it ever sold or bought."""
-        self.orders: dict[int, Order] = {}
-        """Its live orders by id; ids ascend."""
+        self.orders = OpenOrders()
         self.by_client_id: dict[str, Order] = {}
         self.switch_seconds = 0
         self.switch_id = 0

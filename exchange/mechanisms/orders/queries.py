@@ -88,7 +88,7 @@ class Queries:
         limit = min(query.limit, _ORDERS_PER_PAGE)
         page: list[Order] = []
         more = False
-        for order in self._orders.traders[agent.agent_id].orders.values():
+        for order in self._orders.traders[agent.agent_id].orders.sorted():
             if order.order_id <= query.after or query.market not in (None, order.market.market_id):
                 continue
             if len(page) == limit:
