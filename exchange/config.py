@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from exchange.adapters.gateway_limits import GatewayLimits
 
-__all__ = ["Config", "ConfigError", "LogSettings", "MetricsSettings", "NatsSettings", "load_config"]
+__all__ = ["Config", "ConfigError", "LogSettings", "MetricsSettings", "NatsSettings", "SnapshotSettings", "load_config"]
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
@@ -49,6 +49,16 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     port: Port = 9464
 
 
+class SnapshotSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say how often a snapshot is taken (0: never) and how many are kept.
+
+    A start replays at most about ``every_commands`` commands beyond the newest snapshot.
+    """
+
+    every_commands: Annotated[int, Meta(ge=0)] = 500_000
+    keep: Annotated[int, Meta(ge=2)] = 2
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say how much is logged, and how: ``auto`` is colourful on a terminal and JSON elsewhere."""
 
@@ -62,6 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: Path = Path("exchange-data")
     nats: NatsSettings = NatsSettings()
     metrics: MetricsSettings = MetricsSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
     log: LogSettings = LogSettings()
     limits: GatewayLimits = GatewayLimits()
 

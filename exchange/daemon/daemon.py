@@ -18,8 +18,11 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
 from exchange.adapters.metrics import Metrics, MetricsServer
 from exchange.adapters.records import JournalCorrupt
+from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.host import Host
 from exchange.daemon.leader import Leader
+from exchange.daemon.recovery import recover
+from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
 
@@ -57,6 +60,7 @@ class Daemon:
         self.files = VenueFiles(config.data)
         self.url = config.nats.url or ""
         self.host: Host | None = None
+        self.snapshotter: Snapshotter | None = None
         self.metrics_url: str | None = None
         self._closing = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -174,22 +178,27 @@ class Daemon:
         started = time.monotonic()
         ingress, outgoing = self._ingress, Client()
         egress = bus.Egress(outgoing)
-        host = self.host = Host(
-            send=egress.refuse,
-            now_s=time.monotonic,
-            limits=self.config.limits,
-        )
 
         def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
-            host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
+            if self.host is not None:
+                self.host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
 
         journal = self._journal = Journal(core, on_stall)
         await journal.open()
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
-        await self._replay(host, journal, high_water)
+        settings = self.config.snapshots
+        store = SnapshotStore(self.files.snapshots, keep=settings.keep)
+        host = self.host = await recover(
+            journal,
+            store,
+            high_water,
+            lambda: Host(send=egress.refuse, now_s=time.monotonic, limits=self.config.limits),
+        )
         metrics = Metrics(host)
-        leader = Leader(host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water)
+        snapshotter = self.snapshotter = Snapshotter(store, settings.every_commands, metrics.observe_snapshot)
+        self._closing.callback(snapshotter.close)
+        leader = Leader(host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water, snapshotter)
         ingress.on_drop = host.gateway.count_undecodable
         await self._connect(gateway_creds, "gateway", ingress)
         await self._connect(gateway_creds, "gateway", outgoing, on_reconnect=leader.request_epoch)
@@ -207,30 +216,6 @@ class Daemon:
             "venue is open", url=self.url, epoch=host.engine.epoch, index=host.engine.index,
             seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
-
-    async def _replay(self, host: Host, journal: Journal, high_water: HighWaterFile) -> None:
-        """Replay the journal, and check that it holds at least what was acknowledged here."""
-        mark = high_water.read()
-        last = await journal.last_index()
-        if last == 0:
-            message = "the journal is empty: it has no genesis; create the venue with `exchange init`"
-            raise JournalMissing(message)
-        if mark is not None and last < mark[0]:
-            message = (
-                f"the journal ends at record {last}, but record {mark[0]} was acknowledged here. "
-                "The server lost records or serves another store: restore its data, or, if the loss is "
-                f"accepted, remove {self.files.high_water}"
-            )
-            raise JournalCorrupt(message)
-        async with contextlib.aclosing(journal.read(1, last)) as records:
-            async for index, body in records:
-                host.replay(body)
-                if mark is not None and index == mark[0] and host.hash != mark[1]:
-                    message = (
-                        f"record {index} differs from what was acknowledged here: the journal was replaced. "
-                        f"Restore the right one, or, if this is intended, remove {self.files.high_water}"
-                    )
-                    raise JournalCorrupt(message)
 
     def _lose_journal(self) -> None:
         if self._journal is not None:

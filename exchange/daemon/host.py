@@ -21,8 +21,11 @@ from exchange.adapters.records import (
     decode_record,
     encode_record,
 )
+from exchange.adapters.snapshots import SNAPSHOT_FORMAT, Snapshot, SnapshotCorrupt
+from exchange.build_info import VERSION
 from exchange.daemon.answers import Answers
-from exchange.engine import Batch, Engine, Outputs, Submission
+from exchange.engine import Batch, Engine, Outputs, Submission, hash_state
+from exchange.mechanisms.base import EngineBroken
 from exchange.messages.base import SUBJECT_PREFIX
 from exchange.messages.venue import EventsMessage, Heartbeat
 from exchange.views import MarketData, RecentEvents, RecentTrades
@@ -197,6 +200,35 @@ class Host:
         self.trades.fold(outputs.trades)
         self.market_data.discard(outputs)
         return record
+
+    # ── snapshots ───────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state, which must be durable, as a snapshot."""
+        state = self.engine.dump()
+        return Snapshot(
+            SNAPSHOT_FORMAT, VERSION, self.incarnation, self.engine.index, self.hash, hash_state(state), state,
+            self.events.dump(), self.trades.dump(),
+        )  # fmt: skip
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot; this host must be new. Replay goes on with the record after it.
+
+        Raises:
+            SnapshotCorrupt: its state cannot be loaded.
+        """
+        try:
+            self.engine.load(snapshot.state)
+        except EngineBroken:
+            raise
+        except Exception as error:
+            # Its bytes are those that were written, so another version must have written something else.
+            message = f"its state cannot be loaded: {error!r}"
+            raise SnapshotCorrupt(message) from error
+        self.incarnation = snapshot.incarnation
+        self.hash = snapshot.hash
+        self.events.fold(snapshot.events)
+        self.trades.fold(snapshot.trades)
 
 
 def decode_batch(record: JournalRecord) -> Batch:

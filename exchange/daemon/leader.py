@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from exchange.adapters.high_water import HighWaterFile
     from exchange.adapters.metrics import Metrics
     from exchange.daemon.host import Host, Step
+    from exchange.daemon.snapshotter import Snapshotter
 
 __all__ = ["ConservationBroken", "Leader"]
 
@@ -53,6 +54,7 @@ class Leader:
         clock: VenueClock,
         metrics: Metrics,
         high_water: HighWaterFile | None = None,
+        snapshotter: Snapshotter | None = None,
     ) -> None:
         self._host = host
         self._journal = journal
@@ -60,6 +62,7 @@ class Leader:
         self._clock = clock
         self._metrics = metrics
         self._high_water = high_water
+        self._snapshotter = snapshotter
         self._work = asyncio.Event()
         self._new_epoch = False
 
@@ -106,6 +109,8 @@ class Leader:
             is_beat = loop.time() >= next_beat
             if gateway.has_commands() or is_beat or self._is_due():
                 await self._lead_batch()
+                if self._snapshotter is not None:
+                    self._snapshotter.offer(host)
             if is_beat:
                 next_beat = loop.time() + _HEARTBEAT_S
                 await self._egress.send([host.heartbeat()])

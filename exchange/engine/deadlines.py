@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 from exchange.mechanisms.base import Scheduler
 
@@ -74,6 +74,13 @@ class Deadlines(Scheduler):
         entry = heappop(self._heap)
         del self._live[entry[1]]
         return entry
+
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave; nothing may be pending yet."""
+        self._last_id, entries = state
+        # They come in order, and what is in order is a heap.
+        self._heap = [(deadline, number, kind, tuple(args)) for deadline, number, kind, args in entries]
+        self._live = {entry[1]: entry for entry in self._heap}
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""

@@ -65,8 +65,7 @@ class Session:
             if n > self.highest + 1:
                 self._skip_to(n)
             self.highest = n
-            # The last number of all has no successor.
-            self.next_id = self._prefix + str(n + 1) if n < MAX_AMOUNT else ""
+            self._expect_next()
         if slot < len(self._outcomes):
             self._outcomes[slot] = outcome
             self._digests[slot] = digest
@@ -85,6 +84,22 @@ class Session:
                 outcomes.append(None)
                 self._digests.append(0)
             outcomes[slot] = None
+
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave; nothing may be remembered yet."""
+        self.highest, self.last_valid_until_us, kept = state
+        size = min(self.highest, WINDOW_OUTCOMES)
+        self._outcomes = [None] * size
+        self._digests = array("I", bytes(self._digests.itemsize * size))
+        for n, digest, outcome in kept:
+            slot = (n - 1) & _MASK
+            self._outcomes[slot] = outcome
+            self._digests[slot] = digest
+        self._expect_next()
+
+    def _expect_next(self) -> None:
+        # The last number of all has no successor.
+        self.next_id = self._prefix + str(self.highest + 1) if self.highest < MAX_AMOUNT else ""
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from exchange.ledger.accounts import Account, AccountKind, Asset, Balance
 from exchange.ledger.meters import SpendMeter
@@ -225,6 +225,23 @@ class Ledger:
             f"meter_holds_match: {meter.subject}" for meter in self.meters.values() if meter.held != held.get(meter, 0)
         )
         return broken
+
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave, into a new ledger; whose meters they are, their mechanism says."""
+        assets, accounts, meters = state
+        for name, decimals, issuer, issued in assets:
+            self.register_asset(name, decimals, issuer).issued = issued
+        for name, kind, balances in accounts:
+            self.open_account(name, kind)
+            for asset, available, held in balances:
+                balance = self.balance(name, asset)
+                balance.available = available
+                balance.held = held
+                balance.total.amount += available + held
+        for meter_state in meters:
+            scope, subject = meter_state[:2]
+            meter = self.meters[scope, subject] = SpendMeter(scope, subject)
+            meter.load(meter_state)
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 __all__ = ["SpendMeter"]
 
@@ -114,6 +114,14 @@ class SpendMeter:
         rose = level > self.reported
         self.reported = level
         return level if rose and level else None
+
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave."""
+        (
+            _, _, self.total, self.per_period, self.period_us, self.spent, self.period_spent, self.held,
+            self.reported, self.by_operator, buckets,
+        ) = state  # fmt: skip
+        self._buckets.extend((start, spent) for start, spent in buckets)
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""

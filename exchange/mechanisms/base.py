@@ -74,6 +74,14 @@ class AgentRecord:
         self.sessions: dict[str, Any] = {}
         self.latest_session: Any = None
 
+    @classmethod
+    def load(cls, state: Any) -> AgentRecord:
+        """Return the record of which ``dump`` gave the state."""
+        agent_id, owner, roles, skills, agent_state, halted_by_owner, seq = state
+        record = cls(agent_id, owner, tuple(roles), tuple(skills))
+        record.state, record.halted_by_owner, record.seq = agent_state, halted_by_owner, seq
+        return record
+
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""
         return [
@@ -232,4 +240,8 @@ class Mechanism:
 
     def dump(self) -> object:
         """Return the state as plain data that does not depend on how it is represented."""
+        raise NotImplementedError
+
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave; agents and ledger are loaded already, nothing else is."""
         raise NotImplementedError

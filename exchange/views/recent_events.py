@@ -53,6 +53,10 @@ class RecentEvents:
                 ring.bytes -= len(events)
                 ring.count -= total
 
+    def dump(self) -> list[AgentEvents]:
+        """Return what is held, for snapshots."""
+        return [chunk for ring in self._rings.values() for chunk in ring.chunks]
+
     def last(self, agent: str) -> int:
         """Return the ``seq`` of an agent's latest event."""
         ring = self._rings.get(agent)

@@ -30,6 +30,10 @@ class RecentTrades:
                 kept = self._trades[trade.market] = deque(maxlen=_KEPT)
             kept.append(trade)
 
+    def dump(self) -> list[Trade]:
+        """Return what is held, for snapshots."""
+        return [trade for kept in self._trades.values() for trade in kept]
+
     def latest(self, market: str, count: int) -> list[Trade]:
         """Return up to ``count`` trades of a market, the newest last."""
         kept = self._trades.get(market, deque())

@@ -172,3 +172,13 @@ def test_a_histogram_counts_what_reaches_its_bound_below_it() -> None:
     histogram.observe(3.0)
     assert histogram._counts == [2, 2, 1]
     assert histogram._sum == 8.0
+
+
+def test_snapshots_are_counted_by_outcome(scene: Scene) -> None:
+    """The newest good one stays on show when a later one fails."""
+    assert scene.series("snapshots_total") == {("taken",): 0, ("failed",): 0}
+    scene.metrics.observe_snapshot(7, 0.5, True)
+    scene.metrics.observe_snapshot(9, 0.1, False)
+    assert scene.series("snapshots_total") == {("taken",): 1, ("failed",): 1}
+    assert scene.value("snapshot_index") == 7
+    assert scene.value("snapshot_seconds") == 0.5

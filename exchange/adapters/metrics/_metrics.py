@@ -95,6 +95,8 @@ class Metrics:
         self._journal = Histogram(SECONDS)
         self._ack = Histogram(SECONDS)
         self._stages = {stage: Histogram(SECONDS) for stage in _STAGES}
+        self._snapshot = (0, 0.0)
+        self._snapshots = dict.fromkeys(_SNAPSHOT_OUTCOMES, 0)
         self._scraping = Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -166,6 +168,12 @@ class Metrics:
             state = "stalled"
         return Health(state, self._index, self._epoch, round(lag_s, 3))
 
+    def observe_snapshot(self, index: int, seconds: float, is_good: bool) -> None:  # noqa: FBT001 - a callback's
+        """Take in the end of a snapshot after record ``index``."""
+        self._snapshots["taken" if is_good else "failed"] += 1
+        if is_good:
+            self._snapshot = (index, seconds)
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics in the format that ``accept`` asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
@@ -181,6 +189,8 @@ class Metrics:
             ("exchange_journal_index", "Index of the last durable record.", self._index),
             ("exchange_epoch", "Epoch of the last durable record; every new leader begins one.", self._epoch),
             ("exchange_journal_lag_seconds", "Age of the last durable record.", self._lag_s()),
+            ("exchange_snapshot_index", "Record of the newest snapshot that this daemon took.", self._snapshot[0]),
+            ("exchange_snapshot_seconds", "Time that the newest snapshot took.", self._snapshot[1]),
         ):
             yield GaugeMetricFamily(name, text, value)
         build = GaugeMetricFamily(
@@ -207,6 +217,10 @@ class Metrics:
         for reason, count in self._rejections.items():
             rejections.add_metric([reason], count)
         yield rejections
+        snapshots = CounterMetricFamily("exchange_snapshots", "Snapshots that were begun.", labels=["outcome"])
+        for outcome, count in self._snapshots.items():
+            snapshots.add_metric([outcome], count)
+        yield snapshots
         yield CounterMetricFamily(
             "exchange_journal_bytes", "Bytes of the records that this daemon wrote.", self._journal_bytes
         )
@@ -229,6 +243,7 @@ class Metrics:
 
 
 _OUTCOMES: Final = ("accepted", "rejected")
+_SNAPSHOT_OUTCOMES: Final = ("taken", "failed")
 
 
 def _rejected(families: dict[str, int], batch: Batch, outputs: Outputs) -> dict[str, int]:

@@ -395,6 +395,17 @@ class Admin(Mechanism):
         """Return the state as plain data."""
         return [list(self.endowed.items()), list(self.fleets.items())]
 
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave, and let the meters count again."""
+        endowed, fleets = state
+        self.endowed = dict(endowed)
+        self.fleets = {owner: list(agents) for owner, agents in fleets}
+        ledger = self.context.ledger
+        # In the order in which they were set, as each balance has them.
+        for meter in list(ledger.meters.values()):
+            agents = [meter.subject] if meter.scope == "agent" else self.fleets[meter.subject]
+            ledger.attach_meter(meter, [ledger.balance(agent, CREDIT) for agent in agents])
+
 
 def _is_operator(agent: AgentRecord) -> bool:
     """Return whether an agent may do what operators may: a suspended one may not."""

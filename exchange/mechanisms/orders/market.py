@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import astuple
 
 from exchange.mechanisms.orders.stops import StopBook
 
@@ -136,15 +138,19 @@ class Market:
         bid, ask = self.bids.best_price, self.asks.best_price
         return bid is not None and ask is not None and bid >= ask
 
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave but for the orders, which need their traders."""
+        (
+            _, self.phase, self.phase_until_us, self.phase_deadline, self.auction_price, self.reference_price,
+            self.reference_time_us, self.last_price, self.open_orders, volume, self.trades, *_,
+        ) = state  # fmt: skip
+        self.volume = int(volume)
+
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""
-        terms = self.terms
         return [
-            self.market_id,
-            [
-                terms.base, terms.tick, terms.lot, terms.min_quantity, terms.max_quantity, terms.maker_fee_bp,
-                terms.taker_fee_bp, terms.price_band_bp, terms.halt_seconds, terms.settlement,
-            ],
+            # Without the id and the deadline of the command that brought them.
+            list(astuple(self.terms)[2:]),
             self.phase, self.phase_until_us, self.phase_deadline, self.auction_price, self.reference_price,
             self.reference_time_us, self.last_price, self.open_orders, str(self.volume), self.trades,
             [order.dump() for order in self.bids.orders()],

@@ -515,20 +515,50 @@ class Orders(Mechanism):
 
         return broken_invariants(self)
 
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave: markets, traders, then the orders, as they stood in their queues."""
+        self._last_order_id, markets, traders = state
+        for agent_id, switch_seconds, switch_id in traders:
+            self._admit(AgentAdmitted(agent_id))
+            trader = self.traders[agent_id]
+            trader.switch_seconds, trader.switch_id = switch_seconds, switch_id
+        for market_state in markets:
+            self._load_market(market_state)
+
+    def _load_market(self, state: Any) -> None:
+        """Open a market as it was, with its orders."""
+        terms = CreateMarket(**dict(zip(CreateMarket.__struct_fields__, ("-", 0, *state[0]), strict=True)))
+        market = Market(terms, self.context.ledger.assets[terms.base], type(self).new_book())
+        market.load(state)
+        self.markets[market.market_id] = market
+        resting, stops, triggered = (*state[-4], *state[-3]), state[-2], state[-1]
+        for order_state in resting:
+            order = self._load_order(market, order_state)
+            (market.bids if order.is_buy else market.asks).add(order)
+        for order_state in stops:
+            order = self._load_order(market, order_state)
+            market.stops.add(order, order_state[-2])
+        for order_state in triggered:
+            market.triggered.append(self._load_order(market, order_state))
+        # What the view of the market saw of this is not news.
+        market.bids.touched.clear()
+        market.asks.touched.clear()
+
+    def _load_order(self, market: Market, state: Any) -> Order:
+        trader = self.traders[state[1]]
+        base = trader.base.get(market.market_id) or self._open_base(trader, market)
+        order = Order.load(state, trader, market, base)
+        trader.orders.add(order)
+        if order.client_order_id is not None:
+            trader.by_client_id[order.client_order_id] = order
+        return order
+
     def dump(self) -> object:
         """Return the state as plain data that does not depend on the book's implementation."""
         return [
             self._last_order_id,
             [market.dump() for market in self.markets.values()],
-            [
-                [
-                    trader.agent.agent_id,
-                    trader.switch_seconds,
-                    trader.switch_id,
-                    [order.order_id for order in trader.orders.sorted()],
-                ]
-                for trader in self.traders.values()
-            ],
+            [[trader.agent.agent_id, trader.switch_seconds, trader.switch_id] for trader in self.traders.values()],
         ]
 
 

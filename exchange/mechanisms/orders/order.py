@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mypy_extensions import mypyc_attr
 
@@ -103,6 +103,25 @@ class Order:
     def live_status(self) -> OrderStatus:
         """Return the status of a live order."""
         return "partially_filled" if self.filled else "new"
+
+    @staticmethod
+    def load(state: Any, trader: Trader, market: Market, base: Balance) -> Order:
+        """Return the order of which ``dump`` gave the state; it stands in no book yet."""
+        (
+            order_id, _, is_buy, quantity, price, remaining, shown, display, hold, filled, filled_value, fee,
+            fee_numerator, order_type, time_in_force, self_trade, post_only, expires_at_us, deadline_id,
+            trigger_price, client_order_id,
+        ) = state  # fmt: skip
+        order = Order(
+            order_id, trader, market, base, is_buy, quantity, price, hold, order_type, time_in_force, self_trade,
+            client_order_id,
+        )  # fmt: skip
+        order.remaining, order.shown, order.display = remaining, shown, display
+        order.filled, order.filled_value = filled, filled_value
+        order.fee, order.fee_numerator = fee, int(fee_numerator)
+        order.post_only, order.expires_at_us, order.deadline_id = post_only, expires_at_us, deadline_id
+        order.trigger_price = trigger_price
+        return order
 
     def dump(self) -> list[object]:
         """Return the state as plain data; numbers that can outgrow 64 bits as text."""

@@ -1,0 +1,165 @@
+"""Keep snapshots: the whole state after one record, so that a start need not replay the journal from its first.
+
+A snapshot is a file named after its record. It holds MessagePack, followed by its BLAKE2b, and is only
+ever seen whole: it is written beside, synced, read back and proved, and then renamed.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from exchange.messages.orders import Trade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["SNAPSHOT_FORMAT", "Snapshot", "SnapshotCorrupt", "SnapshotStore", "decode_snapshot", "encode_snapshot"]
+
+SNAPSHOT_FORMAT: Final = 1
+"""The layout of the state; a version that cannot read it replays the journal instead."""
+
+_HASH_BYTES: Final = 32
+_SUFFIX: Final = ".snapshot"
+_PARTIAL: Final = ".partial"
+
+log = structlog.get_logger(__name__)
+
+
+class SnapshotCorrupt(Exception):
+    """Raised when a snapshot is not what was written, or this version cannot read it."""
+
+
+class Snapshot(msgspec.Struct, array_like=True, frozen=True):
+    """Hold the state of a venue after record ``index``, whose chain hash is ``hash``.
+
+    ``state`` is what the engine dumped and ``state_hash`` its hash; ``events`` and ``trades`` are the
+    recent ones, which are no state but would be missed.
+    """
+
+    format: int
+    version: str
+    incarnation: int
+    index: int
+    hash: bytes
+    state_hash: str
+    state: bytes
+    events: list[tuple[str, int, int, bytes]]
+    trades: list[Trade]
+
+
+class _Head(msgspec.Struct, array_like=True):
+    """Read the first field only: what follows may be of another format."""
+
+    format: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Snapshot).decode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """Return the bytes of a snapshot's file."""
+    body = _encode(snapshot)
+    return body + _hash(body)
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """Return the snapshot in the bytes of a file.
+
+    Raises:
+        SnapshotCorrupt: they are not those that were written, or of a format that this version cannot read.
+    """
+    body = memoryview(data)[:-_HASH_BYTES]
+    if len(data) <= _HASH_BYTES or _hash(body) != data[-_HASH_BYTES:]:
+        message = f"its {len(data)} bytes do not have the hash that was written with them"
+        raise SnapshotCorrupt(message)
+    try:
+        found = _decode_head(body).format
+        if found != SNAPSHOT_FORMAT:
+            message = f"it has format {found}; this version reads {SNAPSHOT_FORMAT}"
+            raise SnapshotCorrupt(message)
+        return _decode(body)
+    except (msgspec.DecodeError, ValueError) as error:
+        message = f"it cannot be read: {error}"
+        raise SnapshotCorrupt(message) from error
+
+
+def _hash(body: bytes | memoryview) -> bytes:
+    return blake2b(body, digest_size=_HASH_BYTES).digest()
+
+
+class SnapshotStore:
+    """Keep the newest snapshots of a venue in a directory."""
+
+    def __init__(self, directory: Path, *, keep: int = 2) -> None:
+        self.directory = directory
+        self._keep = keep
+
+    def indexes(self) -> list[int]:
+        """Return the records of which there are snapshots, the newest first; they may be corrupt."""
+        if not self.directory.is_dir():
+            return []
+        names = [path.stem for path in self.directory.glob(f"*{_SUFFIX}")]
+        return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+    def path(self, index: int) -> Path:
+        """Return the file of the snapshot after record ``index``."""
+        return self.directory / f"{index}{_SUFFIX}"
+
+    def read(self, index: int) -> Snapshot:
+        """Return one snapshot.
+
+        Raises:
+            SnapshotCorrupt: it is damaged.
+            OSError: it cannot be read.
+        """
+        return decode_snapshot(self.path(index).read_bytes())
+
+    def good_ones(self) -> Iterator[Snapshot]:
+        """Yield the readable snapshots, the newest first; warn of the others, which stay where they are."""
+        for index in self.indexes():
+            try:
+                snapshot = self.read(index)
+            except (SnapshotCorrupt, OSError) as error:
+                log.warning("snapshot skipped", file=str(self.path(index)), error=str(error))
+                continue
+            yield snapshot
+
+    def write(self, snapshot: Snapshot, prove: Callable[[Snapshot], None] = lambda _snapshot: None) -> Path:
+        """Store a snapshot, and drop those that are older than the ones to keep.
+
+        ``prove`` gets what was read back from the file and raises if it does not stand for the state.
+        """
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        path = self.path(snapshot.index)
+        partial = path.with_suffix(_PARTIAL)
+        with partial.open("wb") as file:
+            file.write(encode_snapshot(snapshot))
+            file.flush()
+            os.fsync(file.fileno())
+        prove(decode_snapshot(partial.read_bytes()))
+        partial.rename(path)
+        self._sync()
+        for index in self.indexes()[self._keep :]:
+            self.path(index).unlink(missing_ok=True)
+        return path
+
+    def tidy(self) -> None:
+        """Remove what a writer that was killed left behind."""
+        for partial in self.directory.glob(f"*{_PARTIAL}"):
+            partial.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        """Make the new name durable."""
+        descriptor = os.open(self.directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,99 @@
+"""Come back to the state of the journal's last record: the newest good snapshot, then replay."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from exchange.adapters.journal import JournalMissing
+from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
+from exchange.adapters.snapshots import SnapshotCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exchange.adapters.high_water import HighWaterFile
+    from exchange.adapters.journal import Journal
+    from exchange.adapters.snapshots import Snapshot, SnapshotStore
+    from exchange.daemon.host import Host
+
+__all__ = ["recover"]
+
+_RESTORE: Final = (
+    "The server lost records or serves another store: restore its data, or, if the loss is accepted, remove"
+)
+
+log = structlog.get_logger(__name__)
+
+
+async def recover(
+    journal: Journal, store: SnapshotStore, high_water: HighWaterFile, new_host: Callable[[], Host]
+) -> Host:
+    """Return a host with the state after the last record of the journal.
+
+    Raises:
+        JournalMissing: the journal is empty.
+        JournalCorrupt: it is shorter than, or differs from, what was acknowledged or taken a snapshot of here.
+    """
+    started = time.monotonic()
+    store.tidy()
+    mark = high_water.read()
+    last = await journal.last_index()
+    if last == 0:
+        message = "the journal is empty: it has no genesis; create the venue with `exchange init`"
+        raise JournalMissing(message)
+    if mark is not None and last < mark[0]:
+        message = (
+            f"the journal ends at record {last}, but record {mark[0]} was acknowledged here. "
+            f"{_RESTORE} {high_water.path}"
+        )
+        raise JournalCorrupt(message)
+    host = await _load(journal, store, last, new_host)
+    first = host.engine.index + 1
+    async with contextlib.aclosing(journal.read(first, last)) as records:
+        async for index, body in records:
+            host.replay(body)
+            if mark is not None and index == mark[0] and host.hash != mark[1]:
+                message = (
+                    f"record {index} differs from what was acknowledged here: the journal was replaced. "
+                    f"Restore the right one, or, if this is intended, remove {high_water.path}"
+                )
+                raise JournalCorrupt(message)
+    log.info("recovered", index=last, snapshot=first - 1, seconds=round(time.monotonic() - started, 3))
+    return host
+
+
+async def _load(journal: Journal, store: SnapshotStore, last: int, new_host: Callable[[], Host]) -> Host:
+    """Return a host with the state of the newest good snapshot, an empty one where there is none."""
+    for snapshot in store.good_ones():
+        host = new_host()
+        try:
+            host.load(snapshot)
+        except SnapshotCorrupt as error:
+            log.warning("snapshot skipped", file=str(store.path(snapshot.index)), error=str(error))
+            continue
+        await _compare(journal, store, snapshot, last)
+        return host
+    return new_host()
+
+
+async def _compare(journal: Journal, store: SnapshotStore, snapshot: Snapshot, last: int) -> None:
+    """Make sure that a snapshot is one of this journal: its record has the hash that the snapshot names."""
+    index = snapshot.index
+    if last < index:
+        message = (
+            f"the journal ends at record {last}, but a snapshot was taken after record {index}. "
+            f"{_RESTORE} {store.directory}"
+        )
+        raise JournalCorrupt(message)
+    async with contextlib.aclosing(journal.read(index, index)) as records:
+        async for _, body in records:
+            if chain_hash(decode_record(body).previous_hash, body) != snapshot.hash:
+                message = (
+                    f"record {index} is not the one that {store.path(index)} was taken after: the journal was "
+                    f"replaced. Restore the right one, or, if this is intended, remove {store.directory}"
+                )
+                raise JournalCorrupt(message)

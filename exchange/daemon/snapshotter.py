@@ -1,0 +1,148 @@
+"""Take snapshots beside the flow of orders: in a forked child, which has the state of that moment to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import time
+import warnings
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from exchange.adapters.snapshots import SnapshotCorrupt
+from exchange.daemon.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exchange.adapters.snapshots import Snapshot, SnapshotStore
+
+__all__ = ["Snapshotter", "prove"]
+
+_NICENESS: Final = 10
+_SAY: Final = 3
+_DESCRIPTORS_MAX: Final = 65_536
+_REASON_BYTES: Final = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class Snapshotter:
+    """Take a snapshot whenever so many commands were applied since the last one.
+
+    ``offer`` must be called while the state is durable: a snapshot is never ahead of its journal.
+    ``on_end`` gets the record, the seconds that it took, and whether there is a new snapshot.
+    """
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        every_commands: int,
+        on_end: Callable[[int, float, bool], None] = lambda _index, _seconds, _is_good: None,
+    ) -> None:
+        self._store = store
+        self._every_commands = every_commands
+        self._counted = 0
+        self._child: int | None = None
+        self._index = 0
+        self._started_s = 0.0
+        self._said = -1
+        self._on_end = on_end
+        self.taken_index = 0
+        """The record of the newest snapshot that this daemon took; 0 before the first."""
+        self.failures = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether a child is at work."""
+        return self._child is not None
+
+    def offer(self, host: Host) -> None:
+        """Begin a snapshot if one is due and none is under way; costs a comparison otherwise."""
+        due = self._every_commands and host.engine.commands_applied - self._counted >= self._every_commands
+        if due and self._child is None:
+            self.take(host)
+
+    def take(self, host: Host) -> None:
+        """Begin a snapshot of the present state; the caller goes on at once."""
+        self._counted = host.engine.commands_applied
+        self._index = host.engine.index
+        self._started_s = time.monotonic()
+        self._said, say = os.pipe()
+        with warnings.catch_warnings():
+            # Threads of this process (metrics, name look-up) do not exist in the child, which needs none
+            # of them and takes no lock that one of them could hold.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._child = os.fork()
+        if self._child == 0:
+            _work(host, self._store, say)
+        os.close(say)
+        # It says why it failed, and closes its end by ending.
+        asyncio.get_running_loop().add_reader(self._said, self._look)
+        log.info("snapshot begun", snapshot=self._index, pid=self._child)
+
+    def _look(self) -> None:
+        """Look whether the child has ended, and how."""
+        assert self._child is not None  # noqa: S101 - there is a pipe as long as there is a child
+        pid, status = os.waitpid(self._child, os.WNOHANG)
+        if pid == 0:
+            return
+        seconds = time.monotonic() - self._started_s
+        reason = os.read(self._said, _REASON_BYTES).decode(errors="replace")
+        self._forget_child()
+        self._on_end(self._index, seconds, status == 0)
+        if status == 0:
+            self.taken_index = self._index
+            log.info("snapshot taken", snapshot=self._index, seconds=round(seconds, 3))
+        else:
+            self.failures += 1
+            log.error(
+                "snapshot failed; the journal has everything, and the next one is due in time",
+                snapshot=self._index, status=os.waitstatus_to_exitcode(status), reason=reason,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Let a child that is at work go: what it was writing is not a snapshot yet."""
+        if self._child is not None:
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+            self._forget_child()
+
+    def _forget_child(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._said)
+        os.close(self._said)
+        self._child = None
+
+
+def _work(host: Host, store: SnapshotStore, say: int) -> None:
+    """Be the child: write, prove, end. Nothing of the parent's is touched, not even by the way out."""
+    code = 1
+    try:
+        # The parent's sockets must close when the parent dies, not when this ends.
+        os.dup2(say, _SAY)
+        os.closerange(_SAY + 1, _DESCRIPTORS_MAX)
+        os.nice(_NICENESS)
+        gc.disable()
+        store.write(host.snapshot(), prove)
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - whatever it is, this process ends here
+        os.write(_SAY, repr(error).encode()[:_REASON_BYTES])
+    finally:
+        os._exit(code)
+
+
+def prove(snapshot: Snapshot) -> None:
+    """Load a snapshot that was read back, and compare the state that comes of it.
+
+    Raises:
+        SnapshotCorrupt: it is another.
+    """
+    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+    host.load(snapshot)
+    found = host.engine.state_hash()
+    if found != snapshot.state_hash:
+        message = f"it brings forth state {found[:16]}…, not {snapshot.state_hash[:16]}…"
+        raise SnapshotCorrupt(message)
