@@ -78,18 +78,24 @@ async def _verify(
     data: Path | None, nats: str | None, journal_creds: Path | None, invariants_every: int
 ) -> tuple[Audit, str]:
     from exchange.adapters.journal import Journal
+    from exchange.adapters.snapshots import SnapshotStore
     from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import audit_journal, read_high_water
 
     files = VenueFiles(data or DEFAULT_DATA)
     # Read before the journal: a running venue goes on meanwhile.
-    mark = None if nats is not None and data is None else read_high_water(files.high_water)
+    is_elsewhere = nats is not None and data is None
+    mark = None if is_elsewhere else read_high_water(files.high_water)
     async with _source(files, nats, journal_creds) as source, connected(source.url, source.creds) as client:
         journal = Journal(client)
         await journal.open()
         with _progress() as on_progress:
             audit = await audit_journal(
-                journal, high_water=mark, invariants_every=invariants_every, on_progress=on_progress
+                journal,
+                high_water=mark,
+                snapshots=None if is_elsewhere else SnapshotStore(files.snapshots),
+                invariants_every=invariants_every,
+                on_progress=on_progress,
             )
     return audit, source.text
 
@@ -175,6 +181,7 @@ def _facts(audit: Audit) -> dict[str, Any]:
         "state_hash": audit.state_hash,
         "business_hash": audit.business_hash,
         "high_water": audit.high_water,
+        "snapshots": audit.snapshots,
         "assets": [
             {
                 "asset": proof.asset,
@@ -208,6 +215,7 @@ def _print(audit: Audit, text: str) -> None:
                 "acknowledged",
                 f"up to record {audit.high_water:,}" if audit.high_water else "nothing noted here",
             ),
+            ("snapshots", f"{audit.snapshots} hold the states that the journal brings forth"),
             *((f"  {proof.asset}", _proof(proof)) for proof in audit.assets),
         ]
     )

@@ -124,6 +124,10 @@ def _work(host: Host, store: SnapshotStore, say: int) -> None:
         # The parent's sockets must close when the parent dies, not when this ends.
         os.dup2(say, _SAY)
         os.closerange(_SAY + 1, _DESCRIPTORS_MAX)
+        # The loop's handlers would only note a signal; this process has no loop, and may simply end.
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         os.nice(_NICENESS)
         gc.disable()
         store.write(host.snapshot(), prove)

@@ -2,7 +2,8 @@
 
 What is proved: every record chains to the one before and brings forth the outputs it was written with;
 every invariant of the ledger and of the mechanisms holds; every asset is conserved, by running totals and
-by counting every balance; and the journal reaches what was acknowledged here, unchanged.
+by counting every balance; the journal reaches what was acknowledged here, unchanged; and the snapshots
+that were taken here are whole and hold the states that it brings forth.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from nats.errors import Error as NatsError
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import JournalGap
 from exchange.adapters.records import JournalCorrupt
+from exchange.adapters.snapshots import SnapshotCorrupt
 from exchange.daemon.host import Host
+from exchange.engine import hash_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
     from typing import Protocol
 
+    from exchange.adapters.snapshots import SnapshotStore
     from exchange.engine import Engine
 
     class Records(Protocol):
@@ -82,6 +86,7 @@ class Audit(msgspec.Struct, kw_only=True):
     state_hash: str = ""
     business_hash: str = ""
     high_water: int | None = None
+    snapshots: int = 0
     assets: list[AssetProof] = []
     problems: list[Problem] = []
     seconds: float = 0.0
@@ -107,6 +112,7 @@ async def audit_journal(
     journal: Records,
     *,
     high_water: tuple[int, bytes] | None = None,
+    snapshots: SnapshotStore | None = None,
     invariants_every: int = 0,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Audit:
@@ -121,7 +127,7 @@ async def audit_journal(
     if audit.last_index == 0:
         audit.problems.append(Problem(None, "empty", "the journal holds no record, not even a genesis"))
     else:
-        await _replay(host, journal, audit, high_water, invariants_every, on_progress)
+        await _replay(host, journal, audit, high_water, snapshots, invariants_every, on_progress)
         _check_state(host.engine, audit)
     _check_length(audit, high_water)
     audit.seconds = time.monotonic() - started
@@ -133,10 +139,12 @@ async def _replay(
     journal: Records,
     audit: Audit,
     high_water: tuple[int, bytes] | None,
+    snapshots: SnapshotStore | None,
     invariants_every: int,
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Replay record by record up to the first that is wrong: nothing after it can be judged."""
+    taken = frozenset(snapshots.indexes()) if snapshots is not None else frozenset()
     try:
         # Closed at once where the audit ends early, while there is a connection to say so on.
         reading = cast("AsyncGenerator[tuple[int, bytes], None]", journal.read(1, audit.last_index))
@@ -150,6 +158,8 @@ async def _replay(
                 if problem is not None:
                     audit.problems.append(problem)
                     return
+                if snapshots is not None and index in taken:
+                    _compare_snapshot(host, snapshots, audit)
                 if index % _REPORT_EVERY == 0 or index == audit.last_index:
                     on_progress(index, audit.last_index)
     except JournalGap as error:
@@ -188,6 +198,28 @@ def _compare_mark(host: Host, high_water: tuple[int, bytes]) -> Problem | None:
         "the journal was replaced or rewritten"
     )
     return Problem(index, "high_water", text)
+
+
+def _compare_snapshot(host: Host, snapshots: SnapshotStore, audit: Audit) -> None:
+    """Prove the snapshot after the present record; the journal is good whatever comes of it."""
+    index = host.engine.index
+    try:
+        snapshot = snapshots.read(index)
+    except FileNotFoundError:
+        # A running venue dropped it meanwhile, for a newer one.
+        return
+    except (SnapshotCorrupt, OSError) as error:
+        problem = str(error)
+    else:
+        if snapshot.hash != host.hash:
+            problem = "it was taken of another journal"
+        elif not hash_state(snapshot.state) == snapshot.state_hash == host.engine.state_hash():
+            problem = "its state is not the one that the journal brings forth"
+        else:
+            audit.snapshots += 1
+            return
+    text = f"{snapshots.path(index)}: {problem}. Remove it: a start then replays more of the journal"
+    audit.problems.append(Problem(index, "snapshot", text))
 
 
 def _check_invariants(engine: Engine, index: int) -> Problem | None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from exchange.adapters import bus
@@ -16,6 +17,7 @@ from exchange.adapters.embedded_server import EmbeddedServer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal
 from exchange.adapters.records import GENESIS_HASH, chain_hash, encode_record
+from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon import Host
 from exchange.daemon.venue_files import VenueFiles
 from exchange.daemon.verify import audit_journal
@@ -121,6 +123,50 @@ async def test_what_was_acknowledged_must_be_there(mark: tuple[int, bytes], inde
     audit = await audit_journal(Records(good_bodies(5)), high_water=mark)
     assert [(problem.index, problem.kind) for problem in audit.problems] == [(index, "high_water")]
     assert told in audit.problems[0].text
+
+
+def take(bodies: list[bytes], index: int, store: SnapshotStore, **changes: Any) -> None:
+    """Store the snapshot after a record, with changes."""
+    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    for body in bodies[:index]:
+        host.replay(body)
+    store.write(msgspec.structs.replace(host.snapshot(), **changes))
+
+
+async def test_good_snapshots_are_proved(tmp_path: Path) -> None:
+    """Those of the journal are counted; one beyond its end is not judged."""
+    bodies, store = good_bodies(5), SnapshotStore(tmp_path, keep=3)
+    for index in (2, 4, 5):
+        take(bodies, index, store)
+    assert (await audit_journal(Records(bodies), snapshots=store)).snapshots == 3
+    audit = await audit_journal(Records(bodies[:4]), snapshots=store)
+    assert (audit.is_good, audit.snapshots) == (True, 2)
+
+
+async def test_a_bad_snapshot_is_named_and_the_journal_judged_to_its_end(tmp_path: Path) -> None:
+    """Damaged, of another journal, of another state: each is told apart, with its file."""
+    bodies, store = good_bodies(5), SnapshotStore(tmp_path, keep=5)
+    for index in (1, 2, 3):
+        take(bodies, index, store)
+    path = store.path(1)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    take(bodies, 2, store, hash=bytes(32))
+    other = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    take(bodies, 3, store, state=other.engine.dump(), state_hash=other.engine.state_hash())
+    take(bodies, 4, store, state=other.engine.dump())
+    take(bodies, 5, store)
+    audit = await audit_journal(Records(bodies), snapshots=store)
+    assert [(problem.index, problem.kind) for problem in audit.problems] == [
+        (index, "snapshot") for index in (1, 2, 3, 4)
+    ]
+    for problem, told in zip(
+        audit.problems,
+        ("do not have the hash", "another journal", "its state is not the one", "its state is not the one"),
+        strict=True,
+    ):
+        assert str(store.path(problem.index or 0)) in problem.text
+        assert told in problem.text
+    assert (audit.records, audit.snapshots) == (5, 1)
 
 
 async def test_an_empty_journal_is_not_good() -> None:

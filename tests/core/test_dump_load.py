@@ -14,7 +14,7 @@ from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.base import EngineBroken
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.orders.naive import NaiveOrders
-from exchange.messages.admin import SetSpendLimit
+from exchange.messages.admin import HaltAgent, ResumeAgent, SetSpendLimit
 from exchange.messages.base import WINDOW_OUTCOMES
 from exchange.messages.orders import CancelAllAfter, PlaceOrder
 from exchange.messages.reasons import Reason
@@ -138,6 +138,13 @@ def test_spend_limits_go_on_counting(venue: Venue) -> None:
         venue.submit("bob", PlaceOrder, market="cpu", side="buy", quantity=51, price=10), Reason.SPEND_LIMIT
     )
     assert venue.submit("bob", PlaceOrder, market="cpu", side="buy", quantity=50, price=10).accepted
+
+
+def test_who_halted_an_agent_is_known(venue: Venue) -> None:
+    """What its owner halted, its owner may resume."""
+    venue.must("bob", HaltAgent, agent="alice")
+    reload(venue)
+    assert venue.submit("bob", ResumeAgent, agent="alice").accepted
 
 
 def test_deadlines_still_fire_and_can_be_canceled(venue: Venue) -> None:

@@ -14,7 +14,10 @@ import pytest
 
 from agent_sdk import connect
 from agent_sdk.event_models import OrderPlaced
+from exchange.adapters.journal import Journal
+from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.venue_files import create_venue
+from exchange.daemon.verify import audit_journal, read_high_water
 from tests.daemon.support import External
 from tests.faults.replay import Replay, journal_client, stopped_venue
 from tests.faults.traders import Trader
@@ -131,6 +134,18 @@ async def prove_by_journal(
     return {"records": replay.last, "epochs": len(replay.began_us), "commands": replay.engine.commands_applied}
 
 
+async def prove_snapshots(venue: VenueProcess) -> int:
+    """Prove that the snapshots of a stopped venue hold what the journal brings forth; return their number."""
+    store = SnapshotStore(venue.files.snapshots)
+    async with stopped_venue(venue.files) as url, journal_client(url, venue.files) as client:
+        journal = Journal(client)
+        await journal.open()
+        audit = await audit_journal(journal, high_water=read_high_water(venue.files.high_water), snapshots=store)
+    assert audit.is_good, audit.problems
+    assert audit.snapshots == len(store.indexes())
+    return audit.snapshots
+
+
 def tell(what: str, venue: VenueProcess, traders: list[Trader], **more: Any) -> None:
     """Print the figures of a run; ``pytest -s`` shows them."""
     figures = {
@@ -150,8 +165,12 @@ def tell(what: str, venue: VenueProcess, traders: list[Trader], **more: Any) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
-async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int) -> None:
-    """Ten times SIGKILL in the middle of the load, some while it still starts: nothing is lost or doubled."""
+async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times SIGKILL in the middle of the load, some while it still starts: nothing is lost or doubled.
+
+    It takes one snapshot after the other, so it also dies while it takes one, and starts from them.
+    """
+    monkeypatch.setenv("EXCHANGE_SNAPSHOTS__EVERY_COMMANDS", "100")
     random = Random(seed)
     async with trading_venue(tmp_path, seed) as (venue, traders):
         for kill in range(10):
@@ -166,7 +185,9 @@ async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int) -> None
             await prove_so_far(traders)
         await prove_at_rest(venue, traders)
         await venue.kill()
-        tell("daemon killed", venue, traders, **await prove_by_journal(venue, traders))
+        snapshots = await prove_snapshots(venue)
+        tell("daemon killed", venue, traders, snapshots=snapshots, **await prove_by_journal(venue, traders))
+        assert snapshots == 2
         assert sum(len(trader.placed) for trader in traders) > 1_000
 
 
