@@ -77,7 +77,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         SnapshotCorrupt: they are not those that were written, or of a format that this version cannot read.
     """
     body = memoryview(data)[:-_HASH_BYTES]
-    if len(data) <= _HASH_BYTES or _hash(body) != data[-_HASH_BYTES:]:
+    if not _is_whole(data):
         message = f"its {len(data)} bytes do not have the hash that was written with them"
         raise SnapshotCorrupt(message)
     try:
@@ -89,6 +89,10 @@ def decode_snapshot(data: bytes) -> Snapshot:
     except (msgspec.DecodeError, ValueError) as error:
         message = f"it cannot be read: {error}"
         raise SnapshotCorrupt(message) from error
+
+
+def _is_whole(data: bytes) -> bool:
+    return len(data) > _HASH_BYTES and _hash(memoryview(data)[:-_HASH_BYTES]) == data[-_HASH_BYTES:]
 
 
 def _hash(body: bytes | memoryview) -> bytes:
@@ -140,16 +144,30 @@ class SnapshotStore:
         self.directory.mkdir(mode=0o700, exist_ok=True)
         path = self.path(snapshot.index)
         partial = path.with_suffix(_PARTIAL)
-        with partial.open("wb") as file:
-            file.write(encode_snapshot(snapshot))
-            file.flush()
-            os.fsync(file.fileno())
-        prove(decode_snapshot(partial.read_bytes()))
-        partial.rename(path)
+        try:
+            with partial.open("wb") as file:
+                file.write(encode_snapshot(snapshot))
+                file.flush()
+                os.fsync(file.fileno())
+            prove(decode_snapshot(partial.read_bytes()))
+            partial.rename(path)
+        except BaseException:
+            # On a full disk, what could be written of it is in everybody's way.
+            partial.unlink(missing_ok=True)
+            raise
         self._sync()
-        for index in self.indexes()[self._keep :]:
-            self.path(index).unlink(missing_ok=True)
+        self._drop_old()
         return path
+
+    def _drop_old(self) -> None:
+        """Keep the newest; a damaged one does not count as one of them."""
+        kept = 0
+        for index in self.indexes():
+            path = self.path(index)
+            if kept >= self._keep:
+                path.unlink(missing_ok=True)
+            elif _is_whole(path.read_bytes()):
+                kept += 1
 
     def tidy(self) -> None:
         """Remove what a writer that was killed left behind."""

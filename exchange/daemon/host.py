@@ -215,7 +215,7 @@ class Host:
         """Take over a snapshot; this host must be new. Replay goes on with the record after it.
 
         Raises:
-            SnapshotCorrupt: its state cannot be loaded.
+            SnapshotCorrupt: its state cannot be loaded, or comes out as another.
         """
         try:
             self.engine.load(snapshot.state)
@@ -225,6 +225,10 @@ class Host:
             # Its bytes are those that were written, so another version must have written something else.
             message = f"its state cannot be loaded: {error!r}"
             raise SnapshotCorrupt(message) from error
+        found = self.engine.state_hash()
+        if found != snapshot.state_hash:
+            message = f"it brings forth state {found[:16]}…, not {snapshot.state_hash[:16]}…"
+            raise SnapshotCorrupt(message)
         self.incarnation = snapshot.incarnation
         self.hash = snapshot.hash
         self.events.fold(snapshot.events)

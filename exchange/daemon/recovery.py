@@ -53,17 +53,24 @@ async def recover(
         raise JournalCorrupt(message)
     host = await _load(journal, store, last, new_host)
     first = host.engine.index + 1
+    if mark is not None and mark[0] == host.engine.index:
+        _compare_mark(host, mark[1], high_water)
     async with contextlib.aclosing(journal.read(first, last)) as records:
         async for index, body in records:
             host.replay(body)
-            if mark is not None and index == mark[0] and host.hash != mark[1]:
-                message = (
-                    f"record {index} differs from what was acknowledged here: the journal was replaced. "
-                    f"Restore the right one, or, if this is intended, remove {high_water.path}"
-                )
-                raise JournalCorrupt(message)
+            if mark is not None and index == mark[0]:
+                _compare_mark(host, mark[1], high_water)
     log.info("recovered", index=last, snapshot=first - 1, seconds=round(time.monotonic() - started, 3))
     return host
+
+
+def _compare_mark(host: Host, acknowledged: bytes, high_water: HighWaterFile) -> None:
+    if host.hash != acknowledged:
+        message = (
+            f"record {host.engine.index} differs from what was acknowledged here: the journal was replaced. "
+            f"Restore the right one, or, if this is intended, remove {high_water.path}"
+        )
+        raise JournalCorrupt(message)
 
 
 async def _load(journal: Journal, store: SnapshotStore, last: int, new_host: Callable[[], Host]) -> Host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -180,6 +181,24 @@ async def test_a_killed_writer_leaves_no_snapshot(tmp_path: Path) -> None:
         await assert_like_replay(setting)
 
 
+async def test_a_fork_that_fails_costs_the_snapshot_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without memory for a child is told of; the venue trades on, and the next snapshot succeeds."""
+    async with running_daemon(settings(tmp_path, every_commands=0)) as setting:
+        await set_up_market(setting, "alice", "bob")
+        taker, host = snapshotter(setting), setting.daemon.host
+        assert host is not None
+
+        def fork() -> int:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fork", fork)
+            taker.take(host)
+        assert (taker.failures, taker.is_running) == (1, False)
+        await trade(setting, 1)
+        await snapshot_now(setting)
+
+
 async def test_a_full_disk_costs_the_snapshot_only(tmp_path: Path) -> None:
     """A snapshot that cannot be written is told of; the venue trades on."""
     async with running_daemon(settings(tmp_path, every_commands=0)) as setting:
@@ -242,6 +261,7 @@ def test_what_does_not_prove_itself_is_not_kept(tmp_path: Path, snapshot: Snapsh
     with pytest.raises(SnapshotCorrupt, match="brings forth state"):
         store.write(wrong, prove)
     assert store.indexes() == [2, 1]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_newest_are_kept(tmp_path: Path, snapshot: Snapshot) -> None:
@@ -251,6 +271,18 @@ def test_the_newest_are_kept(tmp_path: Path, snapshot: Snapshot) -> None:
         store.write(msgspec.structs.replace(snapshot, index=index))
     (tmp_path / "notes.snapshot").write_text("not ours")
     assert store.indexes() == [11, 10, 9]
+
+
+def test_a_damaged_one_does_not_count_as_kept(tmp_path: Path, snapshot: Snapshot) -> None:
+    """As many good ones stay as there should be."""
+    store = SnapshotStore(tmp_path, keep=2)
+    for index in (1, 2, 3):
+        store.write(msgspec.structs.replace(snapshot, index=index))
+    flip(store.path(3))
+    store.write(msgspec.structs.replace(snapshot, index=4))
+    assert store.indexes() == [4, 3, 2]
+    store.write(msgspec.structs.replace(snapshot, index=5))
+    assert store.indexes() == [5, 4]
 
 
 def test_a_state_that_cannot_be_loaded_is_a_corrupt_snapshot(snapshot: Snapshot) -> None:
