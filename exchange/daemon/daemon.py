@@ -21,7 +21,7 @@ from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.host import Host
 from exchange.daemon.leader import Leader
-from exchange.daemon.recovery import recover
+from exchange.daemon.recovery import catch_up, load_newest
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from exchange.adapters.snapshots import Snapshot
     from exchange.config import Config
 
 __all__ = ["Daemon", "DaemonError"]
@@ -68,6 +69,9 @@ class Daemon:
         self._creating: str | None = None
         self._journal: Journal | None = None
         self._ingress = bus.Ingress()
+        self._outgoing = Client()
+        self._egress = bus.Egress(self._outgoing)
+        self._store = SnapshotStore(self.files.snapshots, keep=config.snapshots.keep)
 
     # ── start and stop ──────────────────────────────────────────────────────────────────────────
 
@@ -101,12 +105,16 @@ class Daemon:
                 "or give --creds and --journal-creds"
             )
             raise DaemonError(message)
+        # Before there are connections, which would be given up while it takes its time.
+        host, snapshot = load_newest(
+            self._store, lambda: Host(send=self._egress.refuse, now_s=time.monotonic, limits=self.config.limits)
+        )
         core = bus.Ingress()
         await self._connect(journal_creds, "journal", core, on_disconnect=self._lose_journal)
         if self._creating is not None:
             await create_venue(core, operator=self._creating)
             self.files.finish_creation()
-        await self._lead(core, gateway_creds)
+        await self._lead(host, snapshot, core, gateway_creds)
 
     async def stop(self) -> None:
         """Stop leading, close the connections, stop the embedded server."""
@@ -174,34 +182,28 @@ class Daemon:
         await bus.connect(self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
         self._closing.push_async_callback(client.close)
 
-    async def _lead(self, core: Client, gateway_creds: Path) -> None:
+    async def _lead(self, host: Host, snapshot: Snapshot | None, core: Client, gateway_creds: Path) -> None:
         started = time.monotonic()
-        ingress, outgoing = self._ingress, Client()
-        egress = bus.Egress(outgoing)
+        self.host = host
+        ingress, egress, store = self._ingress, self._egress, self._store
 
         def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
-            if self.host is not None:
-                self.host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
+            host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
 
         journal = self._journal = Journal(core, on_stall)
         await journal.open()
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
-        settings = self.config.snapshots
-        store = SnapshotStore(self.files.snapshots, keep=settings.keep)
-        host = self.host = await recover(
-            journal,
-            store,
-            high_water,
-            lambda: Host(send=egress.refuse, now_s=time.monotonic, limits=self.config.limits),
-        )
+        await catch_up(host, snapshot, journal, store, high_water)
         metrics = Metrics(host)
-        snapshotter = self.snapshotter = Snapshotter(store, settings.every_commands, metrics.observe_snapshot)
+        snapshotter = self.snapshotter = Snapshotter(
+            store, self.config.snapshots.every_commands, metrics.observe_snapshot
+        )
         self._closing.callback(snapshotter.close)
         leader = Leader(host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water, snapshotter)
         ingress.on_drop = host.gateway.count_undecodable
         await self._connect(gateway_creds, "gateway", ingress)
-        await self._connect(gateway_creds, "gateway", outgoing, on_reconnect=leader.request_epoch)
+        await self._connect(gateway_creds, "gateway", self._outgoing, on_reconnect=leader.request_epoch)
         if self.config.metrics.enabled:
             server = MetricsServer(metrics, self.config.metrics.host, self.config.metrics.port)
             server.start()

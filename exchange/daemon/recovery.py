@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exchange.adapters.snapshots import Snapshot, SnapshotStore
     from exchange.daemon.host import Host
 
-__all__ = ["recover"]
+__all__ = ["catch_up", "load_newest"]
 
 _RESTORE: Final = (
     "The server lost records or serves another store: restore its data, or, if the loss is accepted, remove"
@@ -29,17 +29,34 @@ _RESTORE: Final = (
 log = structlog.get_logger(__name__)
 
 
-async def recover(
-    journal: Journal, store: SnapshotStore, high_water: HighWaterFile, new_host: Callable[[], Host]
-) -> Host:
-    """Return a host with the state after the last record of the journal.
+def load_newest(store: SnapshotStore, new_host: Callable[[], Host]) -> tuple[Host, Snapshot | None]:
+    """Return a host with the state of the newest good snapshot, and which that is; an empty host without one.
+
+    A large one takes seconds, in which the loop does nothing else: do this before there are connections,
+    which the server would give up.
+    """
+    store.tidy()
+    for snapshot in store.good_ones():
+        host = new_host()
+        try:
+            host.load(snapshot)
+        except SnapshotCorrupt as error:
+            log.warning("snapshot skipped", file=str(store.path(snapshot.index)), error=str(error))
+            continue
+        return host, snapshot
+    return new_host(), None
+
+
+async def catch_up(
+    host: Host, snapshot: Snapshot | None, journal: Journal, store: SnapshotStore, high_water: HighWaterFile
+) -> None:
+    """Bring a host from its snapshot, or from nothing, to the state after the last record of the journal.
 
     Raises:
         JournalMissing: the journal is empty.
         JournalCorrupt: it is shorter than, or differs from, what was acknowledged or taken a snapshot of here.
     """
     started = time.monotonic()
-    store.tidy()
     mark = high_water.read()
     last = await journal.last_index()
     if last == 0:
@@ -51,7 +68,8 @@ async def recover(
             f"{_RESTORE} {high_water.path}"
         )
         raise JournalCorrupt(message)
-    host = await _load(journal, store, last, new_host)
+    if snapshot is not None:
+        await _compare(journal, store, snapshot, last)
     first = host.engine.index + 1
     if mark is not None and mark[0] == host.engine.index:
         _compare_mark(host, mark[1], high_water)
@@ -61,7 +79,6 @@ async def recover(
             if mark is not None and index == mark[0]:
                 _compare_mark(host, mark[1], high_water)
     log.info("recovered", index=last, snapshot=first - 1, seconds=round(time.monotonic() - started, 3))
-    return host
 
 
 def _compare_mark(host: Host, acknowledged: bytes, high_water: HighWaterFile) -> None:
@@ -71,20 +88,6 @@ def _compare_mark(host: Host, acknowledged: bytes, high_water: HighWaterFile) ->
             f"Restore the right one, or, if this is intended, remove {high_water.path}"
         )
         raise JournalCorrupt(message)
-
-
-async def _load(journal: Journal, store: SnapshotStore, last: int, new_host: Callable[[], Host]) -> Host:
-    """Return a host with the state of the newest good snapshot, an empty one where there is none."""
-    for snapshot in store.good_ones():
-        host = new_host()
-        try:
-            host.load(snapshot)
-        except SnapshotCorrupt as error:
-            log.warning("snapshot skipped", file=str(store.path(snapshot.index)), error=str(error))
-            continue
-        await _compare(journal, store, snapshot, last)
-        return host
-    return new_host()
 
 
 async def _compare(journal: Journal, store: SnapshotStore, snapshot: Snapshot, last: int) -> None:
