@@ -55,8 +55,8 @@ class Session:
         return None if outcome is None else (self._digests[slot], outcome)
 
     def is_forgotten(self, n: int) -> bool:
-        """Return whether ``n`` is older than the window."""
-        return n <= self.highest - WINDOW_OUTCOMES
+        """Return whether ``n`` is older than the window; what is no number of a command never was in it."""
+        return 0 < n <= self.highest - WINDOW_OUTCOMES
 
     def remember(self, n: int, digest: Any, outcome: bytes, valid_until_us: int) -> None:
         """Keep the outcome of command ``n``, which is not forgotten; what is a window older gives way."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exchange.engine.sessions import Session
@@ -13,6 +13,7 @@ STEPS = st.lists(st.one_of(st.just(1), st.integers(-1_500, 3_000)), min_size=1, 
 
 
 @given(STEPS)
+@example([WINDOW_OUTCOMES])
 def test_a_session_remembers_its_window_and_nothing_else(steps: list[int]) -> None:
     """Whatever order ids come in, each of the window is found if it came, and none that did not."""
     session = Session("s")
