@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
@@ -90,16 +91,16 @@ class AgentRecord:
         ]  # fmt: skip
 
 
-class Scheduler:
+class Scheduler(ABC):
     """Say what a mechanism may ask of the engine's deadlines; the engine implements it."""
 
+    @abstractmethod
     def schedule(self, deadline_us: int, kind: str, *args: str | int) -> int:
         """Let ``kind`` fire with ``args`` at ``deadline_us``; return the id to cancel it with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, deadline_id: int) -> None:
         """Forget a deadline; unknown ids are ignored."""
-        raise NotImplementedError
 
 
 class Context:
@@ -199,7 +200,7 @@ class CommandRule(NamedTuple):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Mechanism:
+class Mechanism(ABC):
     """Be one mechanism: a state, handlers, deadlines, queries and invariants.
 
     A handler takes the sender and the command. It runs every guard, posts at most one ledger
@@ -216,9 +217,9 @@ class Mechanism:
     def __init__(self, context: Context) -> None:
         self.context = context
 
+    @abstractmethod
     def commands(self) -> Mapping[type[Command], CommandRule]:
         """Return the rule of every command of the family."""
-        raise NotImplementedError
 
     def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
         """Return the reader for every query of the family."""
@@ -228,20 +229,20 @@ class Mechanism:
         """Return what each kind of deadline fires; kinds start with the family and a dot."""
         return {}
 
-    def on_epoch(self, outage_us: int) -> None:
+    def on_epoch(self, outage_us: int) -> None:  # noqa: B027 - most have nothing to do
         """Adapt to a new leader's first batch, ``outage_us`` after the last record of the one before."""
 
-    def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
+    def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:  # noqa: B027 - most need none
         """Find the read-only views of other mechanisms that this one declares it needs."""
 
     def invariants(self) -> Sequence[str]:
         """Return the names of broken invariants, with what broke them; none when all is well."""
         return ()
 
+    @abstractmethod
     def dump(self) -> object:
         """Return the state as plain data that does not depend on how it is represented."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave; agents and ledger are loaded already, nothing else is."""
-        raise NotImplementedError

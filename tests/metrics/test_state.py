@@ -153,6 +153,9 @@ class Grower(Mechanism):
     def dump(self) -> object:
         return None
 
+    def load(self, state: Any) -> None:
+        assert state is None
+
 
 def grower(*rows: tuple[str, str, dict[str, str], float]) -> Scene:
     """Return a venue whose further mechanism has these figures."""
