@@ -18,7 +18,16 @@ from msgspec import Meta
 
 from exchange.adapters.gateway_limits import GatewayLimits
 
-__all__ = ["Config", "ConfigError", "LogSettings", "MetricsSettings", "NatsSettings", "SnapshotSettings", "load_config"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "LogSettings",
+    "MetricsSettings",
+    "NatsSettings",
+    "SnapshotSettings",
+    "StandbySettings",
+    "load_config",
+]
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
@@ -59,6 +68,16 @@ class SnapshotSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     keep: Annotated[int, Meta(ge=2)] = 2
 
 
+class StandbySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say whether to follow another daemon, and after how many seconds of its silence to lead in its place.
+
+    ``takeover_after_s`` must be the same in all daemons of a venue: a leader falls silent before it has passed.
+    """
+
+    enabled: bool = False
+    takeover_after_s: Annotated[float, Meta(ge=0.2, le=60)] = 3.0
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say how much is logged, and how: ``auto`` is colourful on a terminal and JSON elsewhere."""
 
@@ -73,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     nats: NatsSettings = NatsSettings()
     metrics: MetricsSettings = MetricsSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
+    standby: StandbySettings = StandbySettings()
     log: LogSettings = LogSettings()
     limits: GatewayLimits = GatewayLimits()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -201,17 +201,24 @@ async def write(client: Client, messages: list[bytes]) -> None:
 
 
 class Egress:
-    """Send what may leave. A lost connection loses messages; those who wait for them ask again."""
+    """Send what may leave. A lost connection loses messages; those who wait for them ask again.
 
-    def __init__(self, client: Client) -> None:
+    ``may_refuse`` returns once a refusal may leave.
+    """
+
+    def __init__(self, client: Client, may_refuse: Callable[[], Awaitable[None]]) -> None:
         self._client = client
+        self._may_refuse = may_refuse
         self._refusals: deque[tuple[str, bytes]] = deque(maxlen=_REFUSALS_MAX)
         self._wake = asyncio.Event()
+        self._is_silent = False
         self.lost = 0
         """How many messages could not be sent."""
 
     async def send(self, messages: list[tuple[str, bytes]]) -> None:
         """Publish messages in order."""
+        if self._is_silent:
+            return
         encoded = []
         for subject, payload in messages:
             try:
@@ -224,6 +231,10 @@ class Egress:
             except (NatsError, OSError):
                 self.lost += len(encoded)
 
+    def silence(self) -> None:
+        """Let nothing leave any more: whoever leads now answers."""
+        self._is_silent = True
+
     def refuse(self, subject: str, payload: bytes) -> None:
         """Queue a refusal; beyond 20,000 the oldest are given up."""
         self._refusals.append((subject, payload))
@@ -234,6 +245,7 @@ class Egress:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await self._may_refuse()
             waiting = list(self._refusals)
             self._refusals.clear()
             await self.send(waiting)

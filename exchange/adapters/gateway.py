@@ -198,7 +198,9 @@ class Gateway:
         if agent not in self._engine.agents:
             # An agent with a credential that the venue does not know gets an answer but no queue.
             if reply.startswith(f"_INBOX.{agent}."):
-                self._refuse(reply, RefusalReason.UNKNOWN_AGENT, f"{agent} is not registered at this venue")
+                # While the journal does not answer, another daemon may have registered it.
+                reason = self.closed or RefusalReason.UNKNOWN_AGENT
+                self._refuse(reply, reason, f"{agent} is not registered at this venue")
             else:
                 self._drop(RefusalReason.UNKNOWN_AGENT)
             return None

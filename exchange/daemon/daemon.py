@@ -14,14 +14,16 @@ from exchange.adapters import bus
 from exchange.adapters.clock import VenueClock
 from exchange.adapters.credentials import CredentialError, Keyring
 from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError
+from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
 from exchange.adapters.metrics import Metrics, MetricsServer
 from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.host import Host
-from exchange.daemon.leader import Leader
-from exchange.daemon.recovery import catch_up, load_newest
+from exchange.daemon.lease import Lease
+from exchange.daemon.recovery import load_newest
+from exchange.daemon.replica import Replica, TakeoverRefused
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
     from exchange.adapters.snapshots import Snapshot
     from exchange.config import Config
+    from exchange.daemon.leader import Leader
 
-__all__ = ["Daemon", "DaemonError"]
+__all__ = ["Daemon", "DaemonError", "TakeoverRefused"]
 
 _SYNC = {"always": "always", "lazy": "2m"}
 """The words of the configuration in those of nats-server."""
@@ -51,13 +54,18 @@ class Daemon:
     ::
 
         daemon = Daemon(config)
-        await daemon.start()      # replayed, leading, reachable at daemon.url
+        await daemon.start()      # replayed; leading, or following as a standby; reachable at daemon.url
         await daemon.wait()       # until it fails
         await daemon.stop()
+
+    ``on_lead`` is called when a standby begins to lead.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, on_lead: Callable[[], None] = lambda: None) -> None:
         self.config = config
+        self.is_leading = False
+        self._on_lead = on_lead
+        self._lease = Lease(config.standby.takeover_after_s)
         self.files = VenueFiles(config.data)
         self.url = config.nats.url or ""
         self.host: Host | None = None
@@ -68,15 +76,16 @@ class Daemon:
         self._failed: asyncio.Future[None] | None = None
         self._creating: str | None = None
         self._journal: Journal | None = None
+        self._leader: Leader | None = None
         self._ingress = bus.Ingress()
         self._outgoing = Client()
-        self._egress = bus.Egress(self._outgoing)
+        self._egress = bus.Egress(self._outgoing, self._lease.wait_to_refuse)
         self._store = SnapshotStore(self.files.snapshots, keep=config.snapshots.keep)
 
     # ── start and stop ──────────────────────────────────────────────────────────────────────────
 
     async def start(self) -> None:
-        """Start everything; return when the venue is led by this daemon and takes commands.
+        """Start everything; return when this daemon leads the venue and takes commands, or follows as a standby.
 
         Raises:
             DaemonError: it cannot; what was started is stopped again.
@@ -86,7 +95,7 @@ class Daemon:
             await self._start()
         except (
             bus.BusError, CredentialError, EmbeddedServerError, JournalMissing, JournalCorrupt, JournalGap,
-            Replaced, OSError,
+            NoAnswer, Replaced, TakeoverRefused, OSError,
         ) as error:  # fmt: skip
             await self.stop()
             raise DaemonError(str(error)) from error
@@ -95,6 +104,12 @@ class Daemon:
             raise
 
     async def _start(self) -> None:
+        if self.config.standby.enabled and self.config.nats.url is None:
+            message = (
+                "a standby follows the journal of a server that outlives its leader: give its URL with --nats "
+                "(an embedded server ends with its daemon)"
+            )
+            raise DaemonError(message)
         keyring = await self._start_server()
         nats = self.config.nats
         gateway_creds = nats.creds or (keyring.gateway_creds_path if keyring else None)
@@ -114,7 +129,7 @@ class Daemon:
         if self._creating is not None:
             await create_venue(core, operator=self._creating)
             self.files.finish_creation()
-        await self._lead(host, snapshot, core, gateway_creds)
+        await self._open(host, snapshot, core, gateway_creds)
 
     async def stop(self) -> None:
         """Stop leading, close the connections, stop the embedded server."""
@@ -128,15 +143,16 @@ class Daemon:
         """Wait until the daemon cannot go on.
 
         Raises:
-            DaemonError: always; the message says why.
+            TakeoverRefused: a standby was not the first to take over; another one must be started to follow.
+            DaemonError: anything else; the message says why.
         """
         assert self._failed is not None  # noqa: S101 - start() made it
         await self._failed
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str | TakeoverRefused) -> None:
         """Let ``wait`` raise."""
         if self._failed is not None and not self._failed.done():
-            self._failed.set_exception(DaemonError(reason))
+            self._failed.set_exception(DaemonError(reason) if isinstance(reason, str) else reason)
 
     # ── parts ───────────────────────────────────────────────────────────────────────────────────
 
@@ -182,42 +198,76 @@ class Daemon:
         await bus.connect(self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
         self._closing.push_async_callback(client.close)
 
-    async def _lead(self, host: Host, snapshot: Snapshot | None, core: Client, gateway_creds: Path) -> None:
+    async def _open(self, host: Host, snapshot: Snapshot | None, core: Client, gateway_creds: Path) -> None:
+        """Recover the state of the venue; then lead it, or follow who does."""
         started = time.monotonic()
         self.host = host
-        ingress, egress, store = self._ingress, self._egress, self._store
-
-        def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
-            host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
-
-        journal = self._journal = Journal(core, on_stall)
-        await journal.open()
-        high_water = HighWaterFile(self.files.high_water)
-        self._closing.callback(high_water.close)
-        await catch_up(host, snapshot, journal, store, high_water)
-        metrics = Metrics(host)
-        snapshotter = self.snapshotter = Snapshotter(
-            store, self.config.snapshots.every_commands, metrics.observe_snapshot
-        )
-        self._closing.callback(snapshotter.close)
-        leader = Leader(host, journal, egress, VenueClock(host.engine.time_us), metrics, high_water, snapshotter)
-        ingress.on_drop = host.gateway.count_undecodable
-        await self._connect(gateway_creds, "gateway", ingress)
-        await self._connect(gateway_creds, "gateway", self._outgoing, on_reconnect=leader.request_epoch)
+        replica = await self._make_replica(host, core)
+        await replica.recover(snapshot)
+        await self._connect(gateway_creds, "gateway", self._ingress)
+        await self._connect(gateway_creds, "gateway", self._outgoing, on_reconnect=self._request_epoch)
         if self.config.metrics.enabled:
-            server = MetricsServer(metrics, self.config.metrics.host, self.config.metrics.port)
+            server = MetricsServer(replica.metrics, self.config.metrics.host, self.config.metrics.port)
             server.start()
             self._closing.callback(server.stop)
             self.metrics_url = host.answers.metrics_url = server.url
-        await leader.begin()
-        self._run(egress.run(), "egress")
-        self._run(leader.run(), "leader")
-        await bus.subscribe_commands(ingress, leader.receive_command)
-        await bus.subscribe_queries(ingress, leader.receive_query)
-        log.info(
-            "venue is open", url=self.url, epoch=host.engine.epoch, index=host.engine.index,
-            seconds=round(time.monotonic() - started, 3),
+        if self.config.standby.enabled:
+            replica.metrics.observe_followed(host.engine.index, host.engine.epoch)
+            self._run(self._stand_by(replica), "standby")
+            log.info("following", url=self.url, index=host.engine.index)
+        else:
+            await self._lead(replica)
+        log.info("venue is open", url=self.url, epoch=host.engine.epoch, index=host.engine.index,
+            leading=self.is_leading, seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
+
+    async def _make_replica(self, host: Host, core: Client) -> Replica:
+        lease = self._lease
+
+        def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
+            host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
+            lease.excuse(excused=stalled)
+
+        journal = self._journal = Journal(core, on_stall, fresh_s=lease.duration_s)
+        await journal.open()
+        high_water = HighWaterFile(self.files.high_water)
+        self._closing.callback(high_water.close)
+        metrics = Metrics(host)
+        snapshotter = self.snapshotter = Snapshotter(
+            self._store, self.config.snapshots.every_commands, metrics.observe_snapshot
+        )
+        self._closing.callback(snapshotter.close)
+        return Replica(
+            host=host,
+            journal=journal,
+            egress=self._egress,
+            lease=lease,
+            high_water=high_water,
+            store=self._store,
+            snapshots=snapshotter,
+            metrics=metrics,
+            new_clock=VenueClock,
+        )
+
+    async def _stand_by(self, replica: Replica) -> None:
+        """Follow until it is time, then lead; whoever runs this notices when that ends."""
+        await replica.follow(self.config.standby.takeover_after_s)
+        log.warning("the leader is silent: taking over", index=replica.host.engine.index)
+        await self._lead(replica)
+        self._on_lead()
+
+    async def _lead(self, replica: Replica) -> None:
+        leader = self._leader = await replica.take_lead()
+        self.is_leading = True
+        self._ingress.on_drop = replica.host.gateway.count_undecodable
+        self._run(self._egress.run(), "egress")
+        self._run(leader.run(), "leader")
+        await bus.subscribe_commands(self._ingress, leader.receive_command)
+        await bus.subscribe_queries(self._ingress, leader.receive_query)
+
+    def _request_epoch(self) -> None:
+        if self._leader is not None:
+            self._leader.request_epoch()
 
     def _lose_journal(self) -> None:
         if self._journal is not None:
@@ -232,7 +282,14 @@ class Daemon:
         if task.cancelled():
             return
         error = task.exception()
+        if error is None and task.get_name() == "standby":
+            return
+        if isinstance(error, TakeoverRefused):
+            log.warning("another daemon took over", error=str(error))
+            self.fail(error)
+            return
         # Whoever leads now answers; nothing leaves this daemon any more, refusals included.
         self._ingress.deafen()
+        self._egress.silence()
         log.critical("stopped leading", task=task.get_name(), error=repr(error))
         self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")

@@ -75,7 +75,7 @@ class Host:
         self.answers.uptime_s = lambda: now_s() - started_s
         self.incarnation = 1
         self.hash = GENESIS_HASH
-        """The chain hash of the last durable record."""
+        """The chain hash of the last record, which the next one names."""
 
     # ── forward ─────────────────────────────────────────────────────────────────────────────────
 
@@ -98,7 +98,8 @@ class Host:
         batch = Batch(epoch, self.engine.index + 1, time_us, submissions)
         outputs = self.engine.apply(batch)
         body = encode_record(batch, outputs, self.hash, self.incarnation)
-        return Step(batch, outputs, pending, body, chain_hash(self.hash, body))
+        self.hash = chain_hash(self.hash, body)
+        return Step(batch, outputs, pending, body, self.hash)
 
     def replies(self, step: Step) -> list[tuple[str, bytes]]:
         """Return the answers to the commands of a step that is durable: they leave first."""
@@ -116,7 +117,6 @@ class Host:
 
     def release(self, step: Step) -> list[tuple[str, bytes]]:
         """Take a durable step into the views; return what leaves after the replies: events, market data."""
-        self.hash = step.hash
         outputs, batch = step.outputs, step.batch
         messages: list[tuple[str, bytes]] = []
         self.events.fold(outputs.events)

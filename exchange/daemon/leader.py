@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from exchange.adapters.high_water import HighWaterFile
     from exchange.adapters.metrics import Metrics
     from exchange.daemon.host import Host, Step
-    from exchange.daemon.snapshotter import Snapshotter
+    from exchange.daemon.lease import Lease
 
-__all__ = ["ConservationBroken", "Leader"]
+__all__ = ["ConservationBroken", "Leader", "Sender", "Snapshots"]
 
-_HEARTBEAT_S: Final = 1.0
 _QUERIES_PER_TURN: Final = 64
 
 log = structlog.get_logger(__name__)
@@ -42,6 +41,16 @@ class Sender(Protocol):
     async def send(self, messages: list[tuple[str, bytes]]) -> None:
         """Publish messages in order."""
 
+    def silence(self) -> None:
+        """Let nothing leave any more."""
+
+
+class Snapshots(Protocol):
+    """Say what the leader needs of whoever takes snapshots."""
+
+    def offer(self, host: Host) -> None:
+        """Take one if it is due; the state is durable."""
+
 
 class Leader:
     """Drive a host from its gateway to its journal and out again."""
@@ -52,17 +61,19 @@ class Leader:
         journal: Appender,
         egress: Sender,
         clock: VenueClock,
+        lease: Lease,
         metrics: Metrics,
-        high_water: HighWaterFile | None = None,
-        snapshotter: Snapshotter | None = None,
+        high_water: HighWaterFile,
+        snapshots: Snapshots,
     ) -> None:
         self._host = host
         self._journal = journal
         self._egress = egress
         self._clock = clock
+        self._lease = lease
         self._metrics = metrics
         self._high_water = high_water
-        self._snapshotter = snapshotter
+        self._snapshots = snapshots
         self._work = asyncio.Event()
         self._new_epoch = False
 
@@ -90,29 +101,35 @@ class Leader:
         await self._store(self._host.begin_epoch(self._now_us()), 0.0)
 
     async def run(self) -> None:
-        """Lead until cancelled, replaced or broken.
+        """Lead until cancelled, replaced or broken; then nothing leaves any more.
 
         Raises:
             Replaced: another daemon leads.
             ConservationBroken: an invariant does not hold any more.
         """
-        host, gateway = self._host, self._host.gateway
+        try:
+            await self._run()
+        finally:
+            self._egress.silence()
+
+    async def _run(self) -> None:
+        host, gateway, lease = self._host, self._host.gateway, self._lease
         loop = asyncio.get_running_loop()
         next_beat = loop.time()
         while True:
             if self._new_epoch:
                 self._new_epoch = False
                 await self.begin()
-            if gateway.has_queries():
+            if gateway.has_queries() and lease.is_held:
                 # Between two batches the state is durable: a read never shows what could be lost.
                 await self._egress.send(host.answer_queries(_QUERIES_PER_TURN))
-            is_beat = loop.time() >= next_beat
+            # Whoever stood still for so long that another may lead finds out first.
+            is_beat = loop.time() >= next_beat or not lease.is_held
             if gateway.has_commands() or is_beat or self._is_due():
                 await self._lead_batch()
-                if self._snapshotter is not None:
-                    self._snapshotter.offer(host)
+                self._snapshots.offer(host)
             if is_beat:
-                next_beat = loop.time() + _HEARTBEAT_S
+                next_beat = loop.time() + lease.beat_s
                 await self._egress.send([host.heartbeat()])
             if not gateway.has_commands() and not gateway.has_queries():
                 await self._wait(next_beat)
@@ -148,15 +165,30 @@ class Leader:
 
     async def _store(self, step: Step, apply_s: float) -> None:
         """Store a step, then let out what it brought forth."""
+        stored_s = [await self._append(step)]
+        steps = [step]
+        if not self._lease.is_held:
+            # The journal or this process stood still; only one more record shows that nobody leads since.
+            steps.append(self._host.apply([], [], self._now_us(), self._host.engine.epoch))
+            stored_s.append(await self._append(steps[1]))
+        for each, journal_s in zip(steps, stored_s, strict=True):
+            await self._release(each, apply_s, journal_s)
+
+    async def _append(self, step: Step) -> float:
+        """Make a step durable; return the seconds that it took."""
         index = step.batch.index
         # Every line that is logged about this batch names it.
         structlog.contextvars.bind_contextvars(index=index)
         self._check(self._host.engine)
-        started = perf_counter()
+        began_s, started = self._lease.now_s(), perf_counter()
         await self._journal.append(index, step.body)
+        self._lease.renew(began_s)
+        self._high_water.write(index, step.hash)
+        return perf_counter() - started
+
+    async def _release(self, step: Step, apply_s: float, journal_s: float) -> None:
+        """Let out what a durable step brought forth."""
         stored = perf_counter()
-        if self._high_water is not None:
-            self._high_water.write(index, step.hash)
         # The replies are on their way before anything else is computed.
         await self._egress.send(self._host.replies(step))
         replied = perf_counter()
@@ -167,7 +199,7 @@ class Leader:
         self._metrics.observe_batch(
             step,
             apply_s=apply_s,
-            journal_s=stored - started,
+            journal_s=journal_s,
             release_s=released - replied,
             egress_s=replied - stored + sent - released,
             since_replies_s=sent - replied,

@@ -15,8 +15,8 @@ from exchange.adapters.snapshots import SnapshotCorrupt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exchange.adapters.fenced_log import FencedLog
     from exchange.adapters.high_water import HighWaterFile
-    from exchange.adapters.journal import Journal
     from exchange.adapters.snapshots import Snapshot, SnapshotStore
     from exchange.daemon.host import Host
 
@@ -48,7 +48,7 @@ def load_newest(store: SnapshotStore, new_host: Callable[[], Host]) -> tuple[Hos
 
 
 async def catch_up(
-    host: Host, snapshot: Snapshot | None, journal: Journal, store: SnapshotStore, high_water: HighWaterFile
+    host: Host, snapshot: Snapshot | None, journal: FencedLog, store: SnapshotStore, high_water: HighWaterFile
 ) -> None:
     """Bring a host from its snapshot, or from nothing, to the state after the last record of the journal.
 
@@ -90,7 +90,7 @@ def _compare_mark(host: Host, acknowledged: bytes, high_water: HighWaterFile) ->
         raise JournalCorrupt(message)
 
 
-async def _compare(journal: Journal, store: SnapshotStore, snapshot: Snapshot, last: int) -> None:
+async def _compare(journal: FencedLog, store: SnapshotStore, snapshot: Snapshot, last: int) -> None:
     """Make sure that a snapshot is one of this journal: its record has the hash that the snapshot names."""
     index = snapshot.index
     if last < index:

@@ -66,9 +66,12 @@ class Step(Protocol):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Say whether this daemon leads the venue; ``lag_seconds`` is the age of its last durable record."""
+    """Say whether this daemon leads the venue; ``lag_seconds`` is the age of its last durable record.
 
-    state: Literal["starting", "leading", "stalled"]
+    One that is following has read the journal to its end that long ago.
+    """
+
+    state: Literal["starting", "following", "leading", "stalled"]
     index: int
     epoch: int
     lag_seconds: float
@@ -88,6 +91,7 @@ class Metrics:
         # Before its first record a daemon has only read the journal; its age counts from here.
         self._durable_s = now_s()
         self._has_led = False
+        self._follows = False
         self._journal_bytes = 0
         self._commands = {(family, outcome): 0 for family in set(_FAMILIES.values()) for outcome in _OUTCOMES}
         self._rejections = {reason.value: 0 for reason in Reason}
@@ -161,12 +165,19 @@ class Metrics:
     def health(self) -> Health:
         """Return whether this daemon leads, for whoever watches over it."""
         lag_s = self._lag_s()
-        state: Literal["starting", "leading", "stalled"] = "leading"
+        state: Literal["starting", "following", "leading", "stalled"] = "leading"
         if not self._has_led:
-            state = "starting"
+            state = "following" if self._follows else "starting"
         elif lag_s >= STALLED_AFTER_S:
             state = "stalled"
         return Health(state, self._index, self._epoch, round(lag_s, 3))
+
+    def observe_followed(self, index: int, epoch: int) -> None:
+        """Take in that a standby has read the journal to its end."""
+        self._follows = True
+        self._index = index
+        self._epoch = epoch
+        self._durable_s = self._now_s()
 
     def observe_snapshot(self, index: int, seconds: float, is_good: bool) -> None:  # noqa: FBT001 - a callback's
         """Take in the end of a snapshot after record ``index``."""
@@ -189,6 +200,7 @@ class Metrics:
             ("exchange_journal_index", "Index of the last durable record.", self._index),
             ("exchange_epoch", "Epoch of the last durable record; every new leader begins one.", self._epoch),
             ("exchange_journal_lag_seconds", "Age of the last durable record.", self._lag_s()),
+            ("exchange_leading", "1 on the daemon that leads the venue, 0 on one that follows.", int(self._has_led)),
             ("exchange_snapshot_index", "Record of the newest snapshot that this daemon took.", self._snapshot[0]),
             ("exchange_snapshot_seconds", "Time that the newest snapshot took.", self._snapshot[1]),
         ):

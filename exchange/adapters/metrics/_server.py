@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, body, content_type)
         elif path == "/healthz":
             health = metrics.health()
-            status = 200 if health.state == "leading" else 503
+            status = 200 if health.state in {"leading", "following"} else 503
             self._answer(status, msgspec.json.encode(health), "application/json")
         else:
             self._answer(404, b"There are /metrics and /healthz.\n", "text/plain; charset=utf-8")

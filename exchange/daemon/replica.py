@@ -1,0 +1,141 @@
+"""Keep one copy of a venue: recover it, follow the journal, lead when it is time. Everything outside is handed in.
+
+The journal is the lease. Who leads writes to it all the time; whoever sees it silent for long enough writes
+the first record of the next epoch, and the fence of the journal lets one of them through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from exchange.adapters.fenced_log import JournalGap, NoAnswer, Replaced
+from exchange.adapters.records import JournalCorrupt
+from exchange.daemon.leader import Leader
+from exchange.daemon.recovery import catch_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exchange.adapters.clock import VenueClock
+    from exchange.adapters.fenced_log import FencedLog
+    from exchange.adapters.high_water import HighWaterFile
+    from exchange.adapters.metrics import Metrics
+    from exchange.adapters.snapshots import Snapshot, SnapshotStore
+    from exchange.daemon.host import Host
+    from exchange.daemon.leader import Sender, Snapshots
+    from exchange.daemon.lease import Lease
+
+__all__ = ["Replica", "TakeoverRefused"]
+
+_POLLS: Final = 8
+"""How often a standby looks at the journal within the silence that it waits for."""
+
+_POLL_MAX_S: Final = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+class TakeoverRefused(Exception):
+    """Raised when another daemon wrote first, so that this one has to start over and follow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """Hold a host and what it works with; ``new_clock`` makes the venue's clock from the journal's time."""
+
+    host: Host
+    journal: FencedLog
+    egress: Sender
+    lease: Lease
+    high_water: HighWaterFile
+    store: SnapshotStore
+    snapshots: Snapshots
+    metrics: Metrics
+    new_clock: Callable[[int], VenueClock]
+
+    async def recover(self, snapshot: Snapshot | None) -> None:
+        """Bring the host from its snapshot, or from nothing, to the end of the journal.
+
+        Raises:
+            JournalCorrupt: it is not what this daemon knows it to be.
+        """
+        await catch_up(self.host, snapshot, self.journal, self.store, self.high_water)
+
+    async def follow(self, takeover_after_s: float) -> None:
+        """Follow the journal until its leader has been silent for ``takeover_after_s`` seconds.
+
+        The silence counts only while the journal answers: then it is the leader that says nothing.
+
+        Raises:
+            JournalCorrupt: a record does not follow the one before it.
+            JournalGap: a record is missing.
+        """
+        now_s, host = self.lease.now_s, self.host
+        poll_s = min(takeover_after_s / _POLLS, _POLL_MAX_S)
+        heard_s = now_s()
+        missing = 0
+        while True:
+            # An answer may come late, so it is as old as its question.
+            asked_s = now_s()
+            try:
+                last = await self.journal.last_index()
+                if last > host.engine.index:
+                    await self._follow_to(last)
+                    heard_s = now_s()
+                    continue
+            except NoAnswer as error:
+                log.warning("journal does not answer", error=str(error))
+                heard_s = now_s()
+            except JournalGap:
+                # What delivered the records may be gone with a server; what is really missing is so twice.
+                if missing == host.engine.index + 1:
+                    raise
+                missing = host.engine.index + 1
+                heard_s = now_s()
+            else:
+                self._check_end(last)
+                if asked_s - heard_s >= takeover_after_s:
+                    break
+            await asyncio.sleep(poll_s)
+        await self.journal.end_fetching()
+
+    async def _follow_to(self, last: int) -> None:
+        host = self.host
+        async for index, body in self.journal.read_on(host.engine.index + 1, last):
+            host.replay(body)
+            self.high_water.write(index, host.hash)
+        self.metrics.observe_followed(host.engine.index, host.engine.epoch)
+        self.snapshots.offer(host)
+
+    def _check_end(self, last: int) -> None:
+        if last < self.host.engine.index:
+            message = (
+                f"the journal ends at record {last}, but record {self.host.engine.index} was read from it before: "
+                "the server lost records or serves another store; restore its data"
+            )
+            raise JournalCorrupt(message)
+
+    async def take_lead(self) -> Leader:
+        """Write the first record of a new epoch and return who leads from there.
+
+        Raises:
+            TakeoverRefused: another daemon was faster.
+        """
+        host = self.host
+        began = time.perf_counter()
+        clock = self.new_clock(host.engine.time_us)
+        leader = Leader(
+            host, self.journal, self.egress, clock, self.lease, self.metrics, self.high_water, self.snapshots
+        )
+        try:
+            await leader.begin()
+        except Replaced as error:
+            raise TakeoverRefused(str(error)) from error
+        seconds = round(time.perf_counter() - began, 3)
+        log.info("leading", epoch=host.engine.epoch, index=host.engine.index, seconds=seconds)
+        return leader
