@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -41,6 +42,8 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     metrics_port: int | None = None,
+    standby: Annotated[bool | None, Parameter(negative=())] = None,
+    takeover_after: timedelta | None = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: Literal["auto", "console", "json"] | None = None,
     ready_file: Path | None = None,
@@ -69,12 +72,16 @@ def serve(
         Port of the embedded server; 0 takes a free one (default: 4222).
     metrics_port
         Port of /metrics and /healthz; 0 takes a free one (default: 9464).
+    standby
+        Follow the daemon that leads the venue on the same external server, and lead when it falls silent.
+    takeover_after
+        How long its silence must last, such as 1s or 500ms; the same in all daemons of a venue (default: 3s).
     log_level
         How much is logged, to stderr.
     log_format
         `auto` is readable on a terminal and JSON elsewhere.
     ready_file
-        File to write once the venue is open: JSON with url, pid, operator_creds and more.
+        File to write once the venue is open, and again when a standby leads: JSON with url, pid, state and more.
     json
         Print that JSON to stdout as well, instead of text.
     """
@@ -90,6 +97,8 @@ def serve(
             "nats.host": host,
             "nats.port": port,
             "metrics.port": metrics_port,
+            "standby.enabled": standby,
+            "standby.takeover_after_s": None if takeover_after is None else takeover_after.total_seconds(),
             "log.level": log_level,
             "log.format": log_format,
         },
@@ -124,8 +133,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(config: Config, announce: Callable[[Running], None]) -> None:
-    from exchange.daemon import Daemon
-
     run_file = RunFile(config.data)
     run_file.acquire()
     try:
@@ -134,21 +141,36 @@ async def _serve(config: Config, announce: Callable[[Running], None]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopping.set)
         await _check_external(config)
-        daemon = Daemon(config)
-        # The first signal also ends a start that takes long, such as a long replay.
-        if not await _unless(stopping, daemon.start()):
-            await daemon.stop()
-            return
-        try:
+
+        def tell(daemon: Daemon) -> None:
             running = _describe(daemon)
             run_file.write(running)
             announce(running)
-            with _collect_by_hand():
-                await _unless(stopping, daemon.wait())
-        finally:
-            await daemon.stop()
+
+        while await _run_daemon(config, stopping, tell):
+            note("Another standby was faster; following it.")
     finally:
         run_file.release()
+
+
+async def _run_daemon(config: Config, stopping: asyncio.Event, tell: Callable[[Daemon], None]) -> bool:
+    """Run one daemon until told to stop; return whether it is a standby that has to start over."""
+    from exchange.daemon import Daemon, TakeoverRefused
+
+    daemon = Daemon(config, on_lead=lambda: tell(daemon))
+    # The first signal also ends a start that takes long, such as a long replay.
+    if not await _unless(stopping, daemon.start()):
+        await daemon.stop()
+        return False
+    try:
+        tell(daemon)
+        with _collect_by_hand():
+            await _unless(stopping, daemon.wait())
+    except TakeoverRefused:
+        return True
+    finally:
+        await daemon.stop()
+    return False
 
 
 async def _check_external(config: Config) -> None:
@@ -187,6 +209,7 @@ def _describe(daemon: Daemon) -> Running:
         pid=os.getpid(),
         operator_creds=creds.absolute() if creds.exists() else None,
         data=daemon.files.data.absolute(),
+        state="leading" if daemon.is_leading else "following",
         epoch=host.engine.epoch,
         index=host.engine.index,
     )
@@ -199,6 +222,7 @@ def _announce(running: Running, ready_file: Path | None, *, json: bool) -> None:
         "pid": running.pid,
         "operator_creds": None if running.operator_creds is None else str(running.operator_creds),
         "data": str(running.data),
+        "state": running.state,
         "epoch": running.epoch,
         "index": running.index,
     }
@@ -212,7 +236,7 @@ def _announce(running: Running, ready_file: Path | None, *, json: bool) -> None:
         return
     print_pairs(
         [
-            ("venue", f"{running.data} (epoch {running.epoch}, record {running.index})"),
+            ("venue", f"{running.data}, {running.state} (epoch {running.epoch}, record {running.index})"),
             ("listens", running.url),
             ("metrics", running.metrics_url or "off"),
             ("operator", running.operator_creds or "no credential here"),

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -27,6 +27,7 @@ DEFAULT_DATA: Final = Path("exchange-data")
 _OPERATOR: Final = "operator"
 _LOCK_PATIENCE_S: Final = 1.0
 _POLL_S: Final = 0.02
+_RUN_FILE_BYTES: Final = 4_096
 
 
 class Running(msgspec.Struct, kw_only=True):
@@ -37,6 +38,7 @@ class Running(msgspec.Struct, kw_only=True):
     pid: int
     operator_creds: Path | None
     data: Path
+    state: Literal["leading", "following"] = "leading"
     epoch: int
     index: int
 
@@ -74,9 +76,10 @@ class RunFile:
         self._file = file
 
     def write(self, running: Running) -> None:
-        """Tell others where the daemon is."""
+        """Tell others where the daemon is, and in which state."""
         assert self._file is not None  # noqa: S101 - acquired before
-        os.pwrite(self._file, _encode(running) + b"\n", 0)
+        # Padded, so that a later text covers an earlier one whole: whoever reads meanwhile sees one of them.
+        os.pwrite(self._file, _encode(running).ljust(_RUN_FILE_BYTES) + b"\n", 0)
 
     def release(self) -> None:
         """Give the data directory up."""

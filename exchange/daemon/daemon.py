@@ -230,6 +230,8 @@ class Daemon:
 
         journal = self._journal = Journal(core, on_stall, fresh_s=lease.duration_s)
         await journal.open()
+        # A standby needs no venue of its own here, only credentials.
+        self.files.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
         metrics = Metrics(host)
