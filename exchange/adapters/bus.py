@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -123,7 +124,8 @@ async def connect(
         on_reconnect()
 
     options: dict[str, Any] = {
-        "name": f"exchange-{name}",
+        # Of several daemons the server's list of connections tells which is whose.
+        "name": f"exchange-{name}-{os.getpid()}",
         "user_credentials": str(creds),
         "inbox_prefix": f"_INBOX.{name}",
         "error_cb": error_cb,

@@ -15,11 +15,13 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-__all__ = ["FencedLog", "JournalGap", "NoAnswer", "Replaced"]
+__all__ = ["FencedLog", "JournalGap", "NoAnswer", "NoConnection", "Replaced"]
 
 _WRONG_LAST_SEQUENCE: Final = 10071
 _RETRY_S: Final = 0.25
 _FETCH_RECORDS: Final = 64
+_SILENT_S: Final = 2.0
+_SILENCE_COUNTED_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,10 @@ class NoAnswer(Exception):
     """Raised when nobody answers in time, so that what was asked for may have been done or not."""
 
 
+class NoConnection(NoAnswer):
+    """Raised when there is no connection to ask on, which says nothing about the journal."""
+
+
 class Replaced(Exception):
     """Raised when another leader wrote the record that this one wanted to: release nothing, exit."""
 
@@ -39,15 +45,15 @@ class Replaced(Exception):
 class FencedLog(ABC):
     """Append records and read them back.
 
-    ``on_stall`` is called with True when nothing can be stored, with False when it can again. A failure
-    is evidence of that only if what failed was begun less than ``fresh_s`` ago, or something failed
-    since: whoever stood still for a while must not speak of the journal as it was before.
+    ``on_stall`` is called with True when nothing can be stored, with False when it can again. Whoever
+    stood still for a while must not speak of the journal as it was before: a refusal counts only if it was
+    asked for less than ``fresh_s`` ago, and silence only after two seconds of asking on a connection.
     """
 
     def __init__(self, on_stall: Callable[[bool], None] = lambda _stalled: None, *, fresh_s: float = 1.5) -> None:
         self._on_stall = on_stall
         self._fresh_s = fresh_s
-        self._failures = 0
+        self._silent_s = 0.0
         self._is_stalled = False
 
     @abstractmethod
@@ -95,14 +101,14 @@ class FencedLog(ABC):
             Replaced: another record stands at ``index``.
         """
         loop = asyncio.get_running_loop()
-        self._failures = 0
+        self._silent_s = 0.0
         while True:
             began_s = loop.time()
             try:
                 ack = await self._publish(index, body)
             except NoAnswer as error:
                 log.warning("journal write of unknown outcome", index=index, error=str(error))
-                self._note_failure(began_s)
+                self._note_silence(began_s, error)
                 if await self._is_stored(index, body):
                     break
                 await asyncio.sleep(_RETRY_S)
@@ -120,7 +126,8 @@ class FencedLog(ABC):
                 message = f"the journal does not continue at record {index}: {problem.get('description')}"
                 raise Replaced(message)
             log.error("journal refuses to write", index=index, error=problem.get("description"))
-            self._note_failure(began_s)
+            if loop.time() - began_s < self._fresh_s:
+                self._stall(stalled=True)
             await asyncio.sleep(_RETRY_S)
         self._stall(stalled=False)
 
@@ -137,7 +144,7 @@ class FencedLog(ABC):
                 found = await self._find(index)
             except NoAnswer as error:
                 log.warning("journal does not answer", index=index, error=str(error))
-                self._note_failure(began_s)
+                self._note_silence(began_s, error)
                 await asyncio.sleep(_RETRY_S)
                 continue
             if found is None:
@@ -147,10 +154,12 @@ class FencedLog(ABC):
             message = f"another leader wrote record {index}"
             raise Replaced(message)
 
-    def _note_failure(self, began_s: float) -> None:
-        """Say that the journal stalls, if that is what a failure shows."""
-        self._failures += 1
-        if self._failures > 1 or asyncio.get_running_loop().time() - began_s < self._fresh_s:
+    def _note_silence(self, began_s: float, error: NoAnswer) -> None:
+        """Count for how long there was no answer; a single question counts for a second, however long it took."""
+        if isinstance(error, NoConnection):
+            return
+        self._silent_s += min(asyncio.get_running_loop().time() - began_s + _RETRY_S, _SILENCE_COUNTED_S)
+        if self._silent_s >= _SILENT_S:
             self._stall(stalled=True)
 
     def _stall(self, *, stalled: bool) -> None:

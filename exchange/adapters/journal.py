@@ -21,7 +21,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, NotFoundError
 
 from exchange.adapters.bus import Ingress, encode_message, write
-from exchange.adapters.fenced_log import FencedLog, JournalGap, NoAnswer, Replaced
+from exchange.adapters.fenced_log import FencedLog, JournalGap, NoAnswer, NoConnection, Replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,7 @@ JOURNAL_SUBJECT: Final = "exchange.v1.journal"
 
 _RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 _ACK_TIMEOUT_S: Final = 5.0
+_READBACK_TIMEOUT_S: Final = 2.0
 _FETCH_TIMEOUT_S: Final = 5.0
 _CONSUMER_IDLE_S: Final = 30.0
 
@@ -82,9 +83,11 @@ class Journal(FencedLog):
         super().__init__(on_stall, fresh_s=fresh_s)
         self._client = client
         self._context = client.jetstream()
+        self._readback = client.jetstream(timeout=_READBACK_TIMEOUT_S)
         self._inbox = client.new_inbox()
         self._attempt = 0
         self._waiting: asyncio.Future[bytes] | None = None
+        self._losses = 0
         self._consumer: JetStreamContext.PullSubscription | None = None
         self._consumer_next = 0
 
@@ -106,15 +109,17 @@ class Journal(FencedLog):
 
     async def last_index(self) -> int:
         """Return the index of the last stored record; 0 for an empty journal."""
+        losses = self._losses
         try:
             info = await self._context.stream_info(JOURNAL_STREAM)
         except (TimeoutError, NatsError, OSError) as error:
-            raise NoAnswer(repr(error)) from error
+            raise self._no_answer(error, losses) from error
         return info.state.last_seq
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
+        losses = self._losses
         self._attempt += 1
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
@@ -129,13 +134,14 @@ class Journal(FencedLog):
             await write(self._client, [encode_message(JOURNAL_SUBJECT, body, reply, fence)])
             answer: dict[str, Any] = json.loads(await waiting)
         except (TimeoutError, NatsError, OSError) as error:
-            raise NoAnswer(repr(error)) from error
+            raise self._no_answer(error, losses) from error
         finally:
             timer.cancel()
         return answer
 
     def lost_connection(self) -> None:
         """Stop waiting for an acknowledgement that cannot come any more."""
+        self._losses += 1
         self._give_up("the connection was lost")
 
     def _give_up(self, why: str) -> None:
@@ -152,12 +158,18 @@ class Journal(FencedLog):
         self._waiting.set_result(data or b'{"error":{"description":"no stream leader"}}')
 
     async def _find(self, index: int) -> bytes | None:
+        losses = self._losses
         try:
-            return (await self._context.get_msg(JOURNAL_STREAM, seq=index)).data
+            return (await self._readback.get_msg(JOURNAL_STREAM, seq=index)).data
         except NotFoundError:
             return None
         except (TimeoutError, NatsError, APIError, OSError) as error:
-            raise NoAnswer(repr(error)) from error
+            raise self._no_answer(error, losses) from error
+
+    def _no_answer(self, error: Exception, losses: int) -> NoAnswer:
+        """Say whether it was asked on a connection that lasts, by how many were lost before."""
+        lasts = self._client.is_connected and losses == self._losses
+        return NoAnswer(repr(error)) if lasts else NoConnection(repr(error))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 

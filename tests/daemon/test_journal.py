@@ -269,9 +269,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("pause_s", [0.2, 0.9, 2.5])
+@pytest.mark.parametrize("pause_s", [0.2, 0.9, 6.0])
 async def test_a_paused_server_stores_the_record_once(server: EmbeddedServer, client: Client, pause_s: float) -> None:
-    """Whether or not the time-out passes meanwhile, ``append`` returns once the record is there, once."""
+    """Whether or not the time-out passes meanwhile, ``append`` returns once the record is there, once.
+
+    Only a longer silence makes it say that the journal stalls.
+    """
     await create_stream(client)
     stalls = Stalls()
     journal = Journal(client, stalls)
@@ -283,7 +286,7 @@ async def test_a_paused_server_stores_the_record_once(server: EmbeddedServer, cl
         assert not done, "nothing is durable while the server stands still"
     async with asyncio.timeout(WAIT_S):
         await appending
-    assert stalls == ([True, False] if pause_s > 0.5 else [])
+    assert stalls == ([True, False] if pause_s > 5 else [])
     await journal.append(3, b"after")
     assert await read_all(journal) == [(1, b"genesis"), (2, b"paused"), (3, b"after")]
 

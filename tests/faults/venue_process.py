@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -39,13 +40,20 @@ def server_pid(files: VenueFiles) -> int:
 class VenueProcess:
     """Hold one data directory and port, and the daemon process that serves them at the moment."""
 
-    def __init__(self, data: Path, external_url: str | None = None) -> None:
+    def __init__(
+        self, data: Path, external_url: str | None = None, *, keys: Path | None = None, flags: tuple[str, ...] = ()
+    ) -> None:
+        self._flags = flags
+        self._keys = keys or VenueFiles(data).keys
         self.files = VenueFiles(data)
         port = free_port()
         self.url = external_url or f"nats://127.0.0.1:{port}"
         self._server = ("--port", str(port)) if external_url is None else ("--nats", external_url)
-        self.log = data.parent / "daemon.log"
-        self._ready = data.parent / "ready.json"
+        if keys is not None:
+            creds = Keyring.load(keys)
+            self._flags += ("--creds", str(creds.gateway_creds_path), "--journal-creds", str(creds.journal_creds_path))
+        self.log = data.parent / f"{data.name}.log"
+        self._ready = data.parent / f"{data.name}.ready.json"
         self._process: Process | None = None
 
     async def spawn(self) -> None:
@@ -54,7 +62,7 @@ class VenueProcess:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "exchange", "serve", "--data", str(self.files.data), *self._server),
-                *("--metrics-port", "0", "--ready-file", str(self._ready), "--log-level", "warning"),
+                *("--metrics-port", "0", "--ready-file", str(self._ready), "--log-level", "warning", *self._flags),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -71,12 +79,32 @@ class VenueProcess:
                 assert process.returncode is None, f"the daemon did not start:\n{self.said()[-3_000:]}"
                 await asyncio.sleep(0.01)
 
+    @property
+    def state(self) -> str:
+        """What the daemon says that it does: ``leading`` or ``following``; nothing before it is ready."""
+        return str(json.loads(self._ready.read_text())["state"]) if self._ready.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        """The process id of the daemon."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        """Send the daemon a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait until the daemon ends by itself; return its exit code."""
+        return await self._ended()
+
     def said(self) -> str:
         """Return what all processes so far have written to standard error."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     async def kill(self) -> None:
-        """Kill the daemon like a power cut would; its server dies with it."""
+        """Kill the daemon like a power cut would; an embedded server dies with it."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
@@ -123,5 +151,6 @@ class VenueProcess:
         """Return the credential of an agent, minted when there is none."""
         path = self.files.agent_creds(agent)
         if not path.exists():
-            Keyring.load(self.files.keys).write_agent_creds(agent, path)
+            path.parent.mkdir(exist_ok=True)
+            Keyring.load(self._keys).write_agent_creds(agent, path)
         return path
