@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
+    from agent_sdk.chance import Chance
     from agent_sdk.transport import Transport
 
 __all__ = ["connect"]
@@ -27,12 +28,14 @@ async def connect(
     transport: Transport | None = None,
     tls: ssl.SSLContext | None = None,
     timeout: float = 10.0,  # noqa: ASYNC109 - passed on
+    chance: Chance | None = None,
 ) -> AsyncIterator[Agent]:
     """Connect to a venue as the agent that ``creds`` names, and disconnect at the end of the block.
 
     ``url`` (default: ``$NATS_URL``, else ``nats://127.0.0.1:4222``) may name several servers,
     separated by commas. ``creds`` (default: ``$EXCHANGE_CREDS``) is the path of a creds file.
-    ``transport`` takes the place of both. The venue has ``timeout`` seconds to answer.
+    ``transport`` takes the place of both. The venue has ``timeout`` seconds to answer. ``chance`` is
+    where ids and pauses are drawn from, for runs that must repeat.
 
     Raises:
         CredentialsError: No, an unreadable, or an unacceptable creds file.
@@ -47,7 +50,7 @@ async def connect(
             tls=tls,
             connect_timeout=min(timeout, 5.0),
         )
-    connection = Connection(transport)
+    connection = Connection(transport, chance)
     await connection.open(timeout)
     try:
         agent = Agent(connection)

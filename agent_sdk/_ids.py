@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import string
 from collections import deque
-from typing import Final
 
 from exchange.messages.base import WINDOW_OUTCOMES
 
-__all__ = ["Session", "Window", "random_token"]
-
-_ALPHABET: Final = string.ascii_letters + string.digits
-_TOKEN_LENGTH: Final = 12
-
-
-def random_token() -> str:
-    """Return 12 random letters and digits: 71 bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
+__all__ = ["Session", "Window"]
 
 
 class Window:
@@ -91,6 +80,6 @@ class Session:
 
     __slots__ = ("token", "window")
 
-    def __init__(self) -> None:
-        self.token = random_token()
+    def __init__(self, token: str) -> None:
+        self.token = token
         self.window = Window()

@@ -7,7 +7,6 @@ something may be missing, from ``venue.events``.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -168,7 +167,7 @@ class EventFeed(Listener):
                     raise
                 except ExchangeError:
                     # The venue is away; everything waits there.
-                    await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads polls
+                    await asyncio.sleep(pause_s * self._connection.chance.spread(0.5, 1.5))
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                     continue
                 pause_s = _FIRST_PAUSE_S
@@ -200,7 +199,8 @@ class EventFeed(Listener):
         cursor = self._cursor
         cursor.is_behind = False
         # Counted from the last fetch: messages that bring nothing must not put the next one off.
-        self._poll_at = asyncio.get_running_loop().time() + _IDLE_POLL_S * random.uniform(0.8, 1.2)  # noqa: S311
+        poll_s = _IDLE_POLL_S * self._connection.chance.spread(0.8, 1.2)
+        self._poll_at = asyncio.get_running_loop().time() + poll_s
         asked = cursor.end  # live messages may add to it while the answer is under way
         try:
             result = await self._connection.query(GetEvents(since=asked, limit=_PAGE), EventsResult)

@@ -8,7 +8,6 @@ are conflated: a slow reader sees the latest, not every one. Trades are delivere
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -158,7 +157,7 @@ class _Feed(Listener, Generic[MessageT, ResultT, ItemT]):
                             return
                         raise
                     except ExchangeError:
-                        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads polls
+                        await asyncio.sleep(pause_s * self._connection.chance.spread(0.5, 1.5))
                         pause_s = min(pause_s * 2, 2.0)
                         continue
                 for item in self._items(terms):

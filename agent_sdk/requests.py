@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import logging
 import math
-import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Union, cast
 
 import msgspec
@@ -30,6 +29,7 @@ from exchange.messages.reasons import Reason, RefusalReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent_sdk.chance import Chance
     from agent_sdk.clock import VenueClock
     from agent_sdk.transport import Transport
 
@@ -137,19 +137,15 @@ class _InFlight:
         self.last_refusal: Refusal | _LooseRefusal | None = None
         self.release: Callable[[], None] | None = None
 
-    def wait_for_answer(self, now: float) -> None:
+    def wait_for_answer(self, now: float, jitter: float) -> None:
         """Choose when to send the next copy if this one stays unanswered."""
-        self.repeat_at = now + self.pause * _jitter()
+        self.repeat_at = now + self.pause * jitter
         self.pause = min(self.pause * _GROWTH, _LONGEST_PAUSE_S)
 
-    def wait_after_refusal(self, now: float) -> None:
+    def wait_after_refusal(self, now: float, jitter: float) -> None:
         """Choose when to send the next copy after one was turned away for the moment."""
-        self.repeat_at = now + self.retry_pause * _jitter()
+        self.repeat_at = now + self.retry_pause * jitter
         self.retry_pause = min(self.retry_pause * _GROWTH, _LONGEST_RETRY_S)
-
-
-def _jitter() -> float:
-    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads copies in time
 
 
 class Doubtful(Exception):
@@ -163,11 +159,12 @@ class Unanswered(Exception):
 class Requests:
     """Keep all requests of one connection."""
 
-    def __init__(self, transport: Transport, clock: VenueClock, token: str) -> None:
+    def __init__(self, transport: Transport, clock: VenueClock, chance: Chance) -> None:
         self._transport = transport
         self._clock = clock
+        self._chance = chance
         self._loop = asyncio.get_running_loop()
-        self._inbox = f"_INBOX.{transport.agent}.{token}."
+        self._inbox = f"_INBOX.{transport.agent}.{chance.token()}."
         self._prefixes = {kind: f"{SUBJECT_PREFIX}.{kind}.{transport.agent}." for kind in ("cmd", "query")}
         self._counter = itertools.count(1)
         self._in_flight: dict[str, _InFlight] = {}
@@ -261,8 +258,11 @@ class Requests:
         self._work.set()
         return request
 
+    def _jitter(self) -> float:
+        return self._chance.spread(0.8, 1.2)
+
     async def _publish(self, request: _InFlight) -> None:
-        request.wait_for_answer(self._loop.time())
+        request.wait_for_answer(self._loop.time(), self._jitter())
         request.sent += 1
         request.unanswered += 1
         try:
@@ -299,7 +299,7 @@ class Requests:
         if not payload:
             # Nobody listens there at the moment: this copy was certainly not received.
             request.unanswered = max(0, request.unanswered - 1)
-            request.wait_after_refusal(self._loop.time())
+            request.wait_after_refusal(self._loop.time(), self._jitter())
             return
         try:
             self._answer(request, payload)
@@ -348,7 +348,7 @@ class Requests:
         request.unanswered = max(0, request.unanswered - 1)
         request.last_refusal = refusal
         if refusal.reason in _RETRYABLE:
-            request.wait_after_refusal(self._loop.time())
+            request.wait_after_refusal(self._loop.time(), self._jitter())
         elif request.deadline_us and request.unanswered:
             self._settle(request, Doubtful())
         else:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from agent_sdk._ids import Session, random_token
+from agent_sdk._ids import Session
+from agent_sdk.chance import Chance
 from agent_sdk.clock import VenueClock
 from agent_sdk.errors import (
     ConnectionFailed,
@@ -114,12 +115,13 @@ class Listener:
 class Connection:
     """Speak with one venue as one agent."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, chance: Chance | None = None) -> None:
         self.transport = transport
         self.agent = transport.agent
         self.clock = VenueClock()
-        self.requests = Requests(transport, self.clock, random_token())
-        self.session = Session()
+        self.chance = chance or Chance()
+        self.requests = Requests(transport, self.clock, self.chance)
+        self.session = Session(self.chance.token())
         self.hello: HelloResult | None = None
         self.incarnation = 0
         self.epoch = 0
@@ -176,7 +178,7 @@ class Connection:
         previous_epoch, self.epoch = self.epoch, epoch
         if previous and incarnation != previous:
             # What was numbered before belongs to another history, and time may have been set back.
-            self.session = Session()
+            self.session = Session(self.chance.token())
             self.clock.reset()
             self.clock.observe(venue_time_us)
             self._tell(lambda listener: listener.on_incarnation())

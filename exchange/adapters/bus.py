@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from nats.errors import BadSubjectError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
 from nats.protocol import parser
 
+from exchange.adapters.outgoing import Outgoing
 from exchange.messages.base import SUBJECT_PREFIX
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _PING_S: Final = 2
 _CONNECT_S: Final = 5.0
 _PROBLEMS_TOLD: Final = 4
 _RECONNECT_S: Final = 0.25
-_REFUSALS_MAX: Final = 20_000
 
 # The server takes every byte but these four for part of a subject; nats-py 2.16 also stops at \v and
 # \f, and cuts the connection on a subject that holds one. An agent may send such a subject.
@@ -202,52 +201,24 @@ async def write(client: Client, messages: list[bytes]) -> None:
     await transport.drain()
 
 
-class Egress:
-    """Send what may leave. A lost connection loses messages; those who wait for them ask again.
-
-    ``may_refuse`` returns once a refusal may leave.
-    """
+class Egress(Outgoing):
+    """Send what may leave over a client."""
 
     def __init__(self, client: Client, may_refuse: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(may_refuse)
         self._client = client
-        self._may_refuse = may_refuse
-        self._refusals: deque[tuple[str, bytes]] = deque(maxlen=_REFUSALS_MAX)
-        self._wake = asyncio.Event()
-        self._is_silent = False
-        self.lost = 0
-        """How many messages could not be sent."""
 
-    async def send(self, messages: list[tuple[str, bytes]]) -> None:
-        """Publish messages in order."""
-        if self._is_silent:
-            return
+    async def _publish(self, messages: list[tuple[str, bytes]]) -> int:
+        lost = 0
         encoded = []
         for subject, payload in messages:
             try:
                 encoded.append(encode_message(subject, payload))
             except BadSubjectError:
-                self.lost += 1
+                lost += 1
         if encoded:
             try:
                 await write(self._client, encoded)
             except (NatsError, OSError):
-                self.lost += len(encoded)
-
-    def silence(self) -> None:
-        """Let nothing leave any more: whoever leads now answers."""
-        self._is_silent = True
-
-    def refuse(self, subject: str, payload: bytes) -> None:
-        """Queue a refusal; beyond 20,000 the oldest are given up."""
-        self._refusals.append((subject, payload))
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Send refusals as they come, also while a batch waits for the journal."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._may_refuse()
-            waiting = list(self._refusals)
-            self._refusals.clear()
-            await self.send(waiting)
+                lost += len(encoded)
+        return lost
