@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
 
 from agent_sdk.errors import ConnectionFailed, CredentialsError, NotSent
 from agent_sdk.transport import ConnectionEvent
+from exchange.nats_client import NatsClient
 
 if TYPE_CHECKING:
     import os
@@ -107,7 +107,7 @@ class NatsTransport:
         self._creds = None if creds is None else str(creds)
         self._tls = tls
         self._connect_timeout_s = connect_timeout
-        self._client: Client | None = None
+        self._client: NatsClient | None = None
         self._callbacks: list[Callable[[ConnectionEvent], None]] = []
         self._subscriptions: dict[int, tuple[str, MessageCallback]] = {}
         self._live: dict[int, Subscription] = {}
@@ -186,8 +186,8 @@ class NatsTransport:
             text = f"no answer within {self._connect_timeout_s:g} s"
         return ConnectionFailed(f"cannot connect to {where}: {text}")
 
-    async def _connect(self, on_failure: Callable[[Exception], None] | None) -> Client:
-        client = Client()
+    async def _connect(self, on_failure: Callable[[Exception], None] | None) -> NatsClient:
+        client = NatsClient()
         first = on_failure
 
         async def on_error(error: Exception) -> None:
@@ -317,7 +317,7 @@ class NatsTransport:
         return unsubscribe
 
     @staticmethod
-    async def _subscribe(client: Client, subject: str, callback: MessageCallback) -> Subscription:
+    async def _subscribe(client: NatsClient, subject: str, callback: MessageCallback) -> Subscription:
         async def deliver(message: Msg) -> None:
             try:
                 callback(message.subject, message.data)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import BadSubjectError, OutboundBufferLimitError
@@ -18,9 +17,12 @@ from nats.protocol import parser
 
 from exchange.adapters.outgoing import Outgoing
 from exchange.messages.base import SUBJECT_PREFIX
+from exchange.nats_client import NatsClient
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nats.aio.client import Client
 
 Receive = Callable[[str, str, bytes], None]
 
@@ -53,7 +55,7 @@ class BusError(Exception):
     """Raised when the server cannot be reached or refuses the credential."""
 
 
-class Ingress(Client):
+class Ingress(NatsClient):
     """Receive what agents send, whatever it is.
 
     nats-py decodes subject, reply and headers before anybody can look at them, and its read loop
@@ -94,14 +96,14 @@ async def connect(
     *,
     on_disconnect: Callable[[], None] = lambda: None,
     on_reconnect: Callable[[], None] = lambda: None,
-    client: Client | None = None,
-) -> Client:
+    client: NatsClient | None = None,
+) -> NatsClient:
     """Connect one client; ``url`` may name several servers of a cluster, separated by commas.
 
     Raises:
         BusError: the server cannot be reached or refuses the credential.
     """
-    client = client or Client()
+    client = client or NatsClient()
 
     # nats-py's read loop dies of a callback that raises; these only log.
     # A refused credential shows now as an error of the server, now as a reset: all that came is told.

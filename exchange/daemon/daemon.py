@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from nats.aio.client import Client
 
 from exchange.adapters import bus
 from exchange.adapters.clock import VenueClock
@@ -27,6 +26,7 @@ from exchange.daemon.replica import Replica, TakeoverRefused
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
+from exchange.nats_client import NatsClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class Daemon:
         self._journal: Journal | None = None
         self._leader: Leader | None = None
         self._ingress = bus.Ingress()
-        self._outgoing = Client()
+        self._outgoing = NatsClient()
         self._egress = bus.Egress(self._outgoing, self._lease.wait_to_refuse)
         self._store = SnapshotStore(self.files.snapshots, keep=config.snapshots.keep)
 
@@ -190,7 +190,7 @@ class Daemon:
         self,
         creds: Path,
         name: str,
-        client: Client,
+        client: NatsClient,
         *,
         on_disconnect: Callable[[], None] = lambda: None,
         on_reconnect: Callable[[], None] = lambda: None,
@@ -198,7 +198,7 @@ class Daemon:
         await bus.connect(self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
         self._closing.push_async_callback(client.close)
 
-    async def _open(self, host: Host, snapshot: Snapshot | None, core: Client, gateway_creds: Path) -> None:
+    async def _open(self, host: Host, snapshot: Snapshot | None, core: NatsClient, gateway_creds: Path) -> None:
         """Recover the state of the venue; then lead it, or follow who does."""
         started = time.monotonic()
         self.host = host
@@ -221,7 +221,7 @@ class Daemon:
             leading=self.is_leading, seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
 
-    async def _make_replica(self, host: Host, core: Client) -> Replica:
+    async def _make_replica(self, host: Host, core: NatsClient) -> Replica:
         lease = self._lease
 
         def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback

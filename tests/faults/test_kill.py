@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -231,8 +230,6 @@ async def test_killed_while_it_is_created(tmp_path: Path) -> None:
             await venue.stop()
 
 
-# nats-py lets go of the socket of a connection that it gave up as stale without closing it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 async def test_frozen_processes_lose_nothing(tmp_path: Path) -> None:
     """Daemon and server are frozen and thawed again, once longer than any time-out: nothing is lost or doubled."""
@@ -248,7 +245,6 @@ async def test_frozen_processes_lose_nothing(tmp_path: Path) -> None:
         await prove_at_rest(venue, traders)
         await venue.kill()
         tell("frozen", venue, traders, **await prove_by_journal(venue, traders))
-    gc.collect()
 
 
 @pytest.mark.slow

@@ -194,8 +194,6 @@ async def sent_by(external: External, pid: int) -> int:
         await client.close()
 
 
-# nats-py lets go of the socket of a connection that it gave up as stale without closing it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("thaw_after_s", [0.5, 8.0])
 async def test_a_frozen_leader_releases_nothing_when_it_wakes(
