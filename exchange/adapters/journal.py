@@ -21,6 +21,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, NotFoundError
 
 from exchange.adapters.bus import Ingress, encode_message, write
+from exchange.adapters.crash_points import crash_point
 from exchange.adapters.fenced_log import FencedLog, JournalGap, NoAnswer, NoConnection, Replaced
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ __all__ = ["JOURNAL_STREAM", "JOURNAL_SUBJECT", "Journal", "JournalGap", "Journa
 
 JOURNAL_STREAM: Final = "JOURNAL"
 JOURNAL_SUBJECT: Final = "exchange.v1.journal"
+
+_after_write: Final = crash_point("after_write")
+_before_ack: Final = crash_point("before_ack")
 
 _RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 _ACK_TIMEOUT_S: Final = 5.0
@@ -132,6 +136,7 @@ class Journal(FencedLog):
                 # The server would cut the connection for it, again and again.
                 raise MaxPayloadError
             await write(self._client, [encode_message(JOURNAL_SUBJECT, body, reply, fence)])
+            _after_write()
             answer: dict[str, Any] = json.loads(await waiting)
         except (TimeoutError, NatsError, OSError) as error:
             raise self._no_answer(error, losses) from error
@@ -154,6 +159,7 @@ class Journal(FencedLog):
     def _on_ack(self, subject: str, _reply: str, data: bytes) -> None:
         if self._waiting is None or self._waiting.done() or not subject.endswith(f".{self._attempt}"):
             return
+        _before_ack()
         # The server says by an empty message that nobody serves the stream at the moment.
         self._waiting.set_result(data or b'{"error":{"description":"no stream leader"}}')
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from exchange.adapters.crash_points import crash_point
 from exchange.messages.orders import Trade
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ __all__ = ["SNAPSHOT_FORMAT", "Snapshot", "SnapshotCorrupt", "SnapshotStore", "d
 
 SNAPSHOT_FORMAT: Final = 1
 """The layout of the state; a version that cannot read it replays the journal instead."""
+
+_written: Final = crash_point("snapshot_written")
+_renamed: Final = crash_point("snapshot_renamed")
 
 _HASH_BYTES: Final = 32
 _SUFFIX: Final = ".snapshot"
@@ -150,7 +154,9 @@ class SnapshotStore:
                 file.flush()
                 os.fsync(file.fileno())
             prove(decode_snapshot(partial.read_bytes()))
+            _written()
             partial.rename(path)
+            _renamed()
         except BaseException:
             # On a full disk, what could be written of it is in everybody's way.
             partial.unlink(missing_ok=True)

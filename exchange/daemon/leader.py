@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
+from exchange.adapters.crash_points import crash_point, torn
 from exchange.engine import Engine
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["ConservationBroken", "Leader", "Sender", "Snapshots"]
 
 _QUERIES_PER_TURN: Final = 64
+
+_before_apply: Final = crash_point("before_apply")
+_after_apply: Final = crash_point("after_apply")
+_before_mark: Final = crash_point("before_mark")
+_before_replies: Final = crash_point("before_replies")
+_before_events: Final = crash_point("before_events")
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +81,8 @@ class Leader:
         self._metrics = metrics
         self._high_water = high_water
         self._snapshots = snapshots
+        self._send_replies = torn("amid_replies", egress.send)
+        self._send_events = torn("amid_events", egress.send)
         self._work = asyncio.Event()
         self._new_epoch = False
 
@@ -160,6 +169,7 @@ class Leader:
     async def _lead_batch(self) -> None:
         host = self._host
         started = perf_counter()
+        _before_apply()
         step = host.cut(self._now_us())
         await self._store(step, perf_counter() - started)
 
@@ -180,8 +190,10 @@ class Leader:
         # Every line that is logged about this batch names it.
         structlog.contextvars.bind_contextvars(index=index)
         self._check(self._host.engine)
+        _after_apply()
         began_s, started = self._lease.now_s(), perf_counter()
         await self._journal.append(index, step.body)
+        _before_mark()
         self._lease.renew(began_s)
         self._high_water.write(index, step.hash)
         return perf_counter() - started
@@ -189,12 +201,14 @@ class Leader:
     async def _release(self, step: Step, apply_s: float, journal_s: float) -> None:
         """Let out what a durable step brought forth."""
         stored = perf_counter()
+        _before_replies()
         # The replies are on their way before anything else is computed.
-        await self._egress.send(self._host.replies(step))
+        await self._send_replies(self._host.replies(step))
         replied = perf_counter()
+        _before_events()
         messages = self._host.release(step)
         released = perf_counter()
-        await self._egress.send(messages)
+        await self._send_events(messages)
         sent = perf_counter()
         self._metrics.observe_batch(
             step,

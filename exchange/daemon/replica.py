@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from exchange.adapters.crash_points import crash_point
 from exchange.adapters.fenced_log import JournalGap, NoAnswer, Replaced
 from exchange.adapters.records import JournalCorrupt
 from exchange.daemon.leader import Leader
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from exchange.daemon.lease import Lease
 
 __all__ = ["Replica", "TakeoverRefused"]
+
+_recovered: Final = crash_point("recovered")
+_before_epoch: Final = crash_point("before_epoch")
+_after_epoch: Final = crash_point("after_epoch")
 
 _POLLS: Final = 8
 """How often a standby looks at the journal within the silence that it waits for."""
@@ -65,6 +70,7 @@ class Replica:
             JournalCorrupt: it is not what this daemon knows it to be.
         """
         await catch_up(self.host, snapshot, self.journal, self.store, self.high_water)
+        _recovered()
 
     async def follow(self, takeover_after_s: float) -> None:
         """Follow the journal until its leader has been silent for ``takeover_after_s`` seconds.
@@ -132,10 +138,12 @@ class Replica:
         leader = Leader(
             host, self.journal, self.egress, clock, self.lease, self.metrics, self.high_water, self.snapshots
         )
+        _before_epoch()
         try:
             await leader.begin()
         except Replaced as error:
             raise TakeoverRefused(str(error)) from error
+        _after_epoch()
         seconds = round(time.perf_counter() - began, 3)
         log.info("leading", epoch=host.engine.epoch, index=host.engine.index, seconds=seconds)
         return leader

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from exchange.adapters.crash_points import crash_point
 from exchange.daemon.host import Host
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from exchange.adapters.snapshots import Snapshot, SnapshotStore
 
 __all__ = ["Snapshotter", "prove"]
+
+_forked: Final = crash_point("snapshot_forked")
 
 _NICENESS: Final = 10
 _SAY: Final = 3
@@ -81,6 +84,7 @@ class Snapshotter:
             return
         if self._child == 0:
             _work(host, self._store, say)
+        _forked()
         os.close(say)
         # It says why it failed, and closes its end by ending.
         asyncio.get_running_loop().add_reader(self._said, self._look)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from exchange.adapters.crash_points import crash_point
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.journal import Journal, create_stream
 from exchange.daemon.host import Host
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from exchange.messages.admin import Settings
 
 __all__ = ["OPERATOR", "VenueFiles", "create_venue"]
+
+_keys_written: Final = crash_point("keys_written")
+_stream_created: Final = crash_point("stream_created")
+_genesis_stored: Final = crash_point("genesis_stored")
 
 OPERATOR: Final = "operator"
 """The agent id of the first operator, unless told otherwise."""
@@ -56,6 +61,7 @@ class VenueFiles:
         keyring = Keyring.load(self.keys) if self.exists() else Keyring.create(self.keys)
         self.creds.mkdir(exist_ok=True, mode=0o700)
         keyring.write_agent_creds(operator, self.agent_creds(operator))
+        _keys_written()
         return keyring
 
     def creating_operator(self) -> str | None:
@@ -93,6 +99,7 @@ async def create_venue(
         Replaced: somebody else created the venue at the same moment.
     """
     await create_stream(client, replicas=replicas)
+    _stream_created()
     journal = Journal(client)
     await journal.open()
     if await journal.last_index():
@@ -101,3 +108,4 @@ async def create_venue(
     batch = genesis_batch(operator, time.time_ns() // 1_000, supply, settings)
     step = host.apply(batch.submissions, [], batch.time_us, batch.epoch)
     await journal.append(step.batch.index, step.body)
+    _genesis_stored()

@@ -18,6 +18,7 @@ from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.venue_files import create_venue
 from exchange.daemon.verify import audit_journal, read_high_water
 from tests.daemon.support import External
+from tests.faults.record import record
 from tests.faults.replay import Replay, journal_client, stopped_venue
 from tests.faults.traders import Trader
 from tests.faults.venue_process import VenueProcess
@@ -88,6 +89,14 @@ async def trading_again(traders: list[Trader]) -> float:
     return loop.time() - started
 
 
+async def started_again(venue: VenueProcess, traders: list[Trader]) -> float:
+    """Start the daemon; return how many seconds passed until every agent had an order acknowledged again."""
+    started = asyncio.get_running_loop().time()
+    await venue.start()
+    await trading_again(traders)
+    return asyncio.get_running_loop().time() - started
+
+
 async def prove_at_rest(venue: VenueProcess, traders: list[Trader]) -> None:
     """Prove, when all is still, that events, open orders and settled outcomes tell the same story."""
     for trader in traders:
@@ -145,6 +154,11 @@ async def prove_snapshots(venue: VenueProcess) -> int:
     return audit.snapshots
 
 
+def acknowledged(traders: list[Trader]) -> int:
+    """Return how many orders were acknowledged; the proofs have compared each with the journal."""
+    return sum(len(trader.placed) for trader in traders)
+
+
 def tell(what: str, venue: VenueProcess, traders: list[Trader], **more: Any) -> None:
     """Print the figures of a run; ``pytest -s`` shows them."""
     figures = {
@@ -171,21 +185,27 @@ async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int, monkeyp
     """
     monkeypatch.setenv("EXCHANGE_SNAPSHOTS__EVERY_COMMANDS", "100")
     random = Random(seed)
+    starting, took_s = 0, []
     async with trading_venue(tmp_path, seed) as (venue, traders):
         for kill in range(10):
-            await asyncio.sleep(random.uniform(0.3, 1.2))
+            await asyncio.sleep(random.uniform(0.3, 0.8))
             await venue.kill()
             if kill % 3 == 2:
                 # Once more while it starts: before, during or after the replay.
                 await venue.spawn()
-                await asyncio.sleep(random.uniform(0.2, 1.4))
+                await asyncio.sleep(random.uniform(0.2, 0.7))
                 await venue.kill()
-            await venue.start()
+                starting += 1
+            took_s.append(await started_again(venue, traders))
             await prove_so_far(traders)
         await prove_at_rest(venue, traders)
         await venue.kill()
         snapshots = await prove_snapshots(venue)
         tell("daemon killed", venue, traders, snapshots=snapshots, **await prove_by_journal(venue, traders))
+        record(
+            "`kill -9` of the daemon under load, also while it starts",
+            times=10 + starting, acknowledged=acknowledged(traders), recovery_s=took_s,
+        )  # fmt: skip
         assert snapshots == 2
         assert sum(len(trader.placed) for trader in traders) > 1_000
 
@@ -194,27 +214,31 @@ async def test_the_daemon_is_killed_ten_times(tmp_path: Path, seed: int, monkeyp
 @pytest.mark.parametrize("seed", [2])
 async def test_the_server_is_killed_under_the_daemon(tmp_path: Path, seed: int) -> None:
     """When nats-server dies, the daemon ends with a clear error; after a restart nothing is lost or doubled."""
-    random = Random(seed)
+    random, took_s = Random(seed), []
     async with trading_venue(tmp_path, seed) as (venue, traders):
         for _ in range(5):
-            await asyncio.sleep(random.uniform(0.3, 1.2))
+            await asyncio.sleep(random.uniform(0.3, 0.8))
             before = len(venue.said())
             code = await venue.kill_server()
             said = venue.said()[before:]
             assert code == 1, said[-2_000:]
             assert "nats-server ended" in said
             assert "Traceback" not in said, said[-3_000:]
-            await venue.start()
+            took_s.append(await started_again(venue, traders))
             await prove_so_far(traders)
         await prove_at_rest(venue, traders)
         await venue.kill()
         tell("server killed", venue, traders, **await prove_by_journal(venue, traders))
+        record(
+            "`kill -9` of the embedded nats-server under load", times=5, acknowledged=acknowledged(traders),
+            recovery_s=took_s, remark="the daemon ends with a clear error and is started again",
+        )  # fmt: skip
         assert sum(len(trader.placed) for trader in traders) > 500
 
 
 async def test_killed_while_it_is_created(tmp_path: Path) -> None:
     """A venue whose very first start is killed at any moment starts the next time, and is whole."""
-    random = Random(3)
+    random, took_s = Random(3), []
     for attempt in range(6):
         directory = tmp_path / str(attempt)
         directory.mkdir()
@@ -223,28 +247,37 @@ async def test_killed_while_it_is_created(tmp_path: Path) -> None:
             await venue.spawn()
             await asyncio.sleep(random.uniform(0.3, 0.8))
             await venue.kill()
+            started = asyncio.get_running_loop().time()
             await venue.start()
+            took_s.append(asyncio.get_running_loop().time() - started)
             async with connect(venue.url, venue.creds("operator")) as operator:
                 assert (await operator.status()).conservation_difference == 0
         finally:
             await venue.stop()
+    record("`kill -9` of the very first start of a venue", times=6, recovery_s=took_s)
 
 
 @pytest.mark.slow
 async def test_frozen_processes_lose_nothing(tmp_path: Path) -> None:
     """Daemon and server are frozen and thawed again, once longer than any time-out: nothing is lost or doubled."""
+    freezes, took_s = (("daemon", 1.0), ("server", 1.0), ("daemon", 4.0), ("server", 9.0), ("both", 2.0)), []
     async with trading_venue(tmp_path, 4) as (venue, traders):
-        for who, seconds in (("daemon", 1.0), ("server", 1.0), ("daemon", 4.0), ("server", 9.0), ("both", 2.0)):
+        for who, seconds in freezes:
             await asyncio.sleep(0.5)
             await venue.freeze(who, seconds)
             if not venue.is_running:
                 # Giving up is allowed, with a clear word; losing anything is not.
                 assert "Traceback" not in venue.said(), venue.said()[-3_000:]
                 await venue.start()
+            took_s.append(await trading_again(traders))
             await prove_so_far(traders)
         await prove_at_rest(venue, traders)
         await venue.kill()
         tell("frozen", venue, traders, **await prove_by_journal(venue, traders))
+        record(
+            "SIGSTOP of daemon, nats-server or both for 1 … 9 s, then SIGCONT",
+            times=len(freezes), acknowledged=acknowledged(traders), recovery_s=took_s,
+        )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -267,7 +300,7 @@ async def test_an_external_server_is_killed_and_comes_back(tmp_path: Path) -> No
                     restarts += 1
                     assert "Traceback" not in venue.said(), venue.said()[-3_000:]
                     await venue.start()
-                outages.append(round(await trading_again(traders), 1))
+                outages.append(round(await trading_again(traders), 3))
                 await prove_so_far(traders)
             await prove_at_rest(venue, traders)
             await venue.kill()
@@ -279,5 +312,9 @@ async def test_an_external_server_is_killed_and_comes_back(tmp_path: Path) -> No
                 outages_s=outages,
                 **await prove_by_journal(venue, traders, server),
             )
+            record(
+                "`kill -9` of an external nats-server under load, and its restart",
+                times=4, acknowledged=acknowledged(traders), recovery_s=outages,
+            )  # fmt: skip
     finally:
         await server.stop()

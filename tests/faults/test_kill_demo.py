@@ -22,6 +22,7 @@ from exchange.daemon.venue_files import VenueFiles
 from exchange.daemon.verify import read_high_water
 from tests.demo.support import processes
 from tests.faults.audit_trails import AuditTrails
+from tests.faults.record import record
 from tests.faults.replay import Replay, journal_client, stopped_venue
 from tests.faults.venue_process import server_pid
 
@@ -102,7 +103,7 @@ class Demo:
             os.kill(killed.pid, signal.SIGCONT)
         self.kills[what] += 1
         await self.until(lambda: self._is_led_since(killed), f"the venue was open again after its {what} was killed")
-        self.outages_s.append(round(asyncio.get_running_loop().time() - started, 1))
+        self.outages_s.append(round(asyncio.get_running_loop().time() - started, 3))
         await self.prove_so_far()
 
     async def _stop_before_replies(self, running: Running) -> int:
@@ -137,7 +138,9 @@ class Demo:
         await self.until(starts, "the daemon was started again")
         os.kill(started.pop() if what == "daemon" else server_pid(self.files), signal.SIGKILL)
         self.kills[f"starting {what}"] += 1
+        started_s = asyncio.get_running_loop().time()
         await self.until(lambda: self._is_led_since(killed), f"the venue was open again after its {what} was killed")
+        self.outages_s.append(round(asyncio.get_running_loop().time() - started_s, 3))
 
     def _is_led_since(self, killed: Running) -> bool:
         running = self.running()
@@ -276,6 +279,11 @@ async def test_the_demo_outlives_every_kill_of_its_venue(tmp_path: Path, seed: i
         await demo.trades_on()
         figures = await demo.prove_at_the_end()
         demo.tell(**figures)
+        record(
+            "`kill -9` of daemon and nats-server in turn under the demonstration's agents",
+            times=demo.kills.total(), acknowledged=len(demo.trails.outcomes), recovery_s=demo.outages_s,
+            remark="agents are processes of their own; `exchange verify` after each",
+        )  # fmt: skip
         assert figures["restarts"] == demo.kills.total()
         assert min(demo.kills["daemon"], demo.kills["server"]) >= 5
         assert len(demo.trails.outcomes) > 1_000
@@ -294,4 +302,8 @@ async def test_the_demo_outlives_kills_while_its_venue_starts(tmp_path: Path, wh
             await demo.prove_so_far()
         figures = await demo.prove_at_the_end()
         demo.tell(**figures)
+        record(
+            f"`kill -9` of the demonstration's daemon, then of its successor's {what} while it starts",
+            times=demo.kills.total(), acknowledged=len(demo.trails.outcomes), recovery_s=demo.outages_s,
+        )  # fmt: skip
         assert figures["restarts"] == 4

@@ -13,11 +13,11 @@ import nats
 import pytest
 
 from agent_sdk import connect
-from exchange.daemon.venue_files import create_venue
 from tests.daemon.support import External, open_client, wait_until
 from tests.faults.cluster import Cluster
+from tests.faults.record import record
 from tests.faults.replay import Replay
-from tests.faults.test_kill import AGENTS, WORKERS, prove_at_rest, prove_so_far, tell, trading_again
+from tests.faults.test_kill import AGENTS, WORKERS, acknowledged, prove_at_rest, prove_so_far, tell, trading_again
 from tests.faults.traders import Trader
 from tests.faults.venue_process import VenueProcess
 
@@ -117,17 +117,6 @@ async def trading_pair(
         await pair.stop()
 
 
-@pytest.fixture
-async def external(tmp_path: Path) -> AsyncIterator[External]:
-    """Run a server that no daemon owns, with a new venue on it."""
-    external = External(tmp_path)
-    await external.start()
-    async with external.journal() as client:
-        await create_venue(client)
-    yield external
-    await external.stop()
-
-
 async def prove_all(server: External | Cluster, traders: list[Trader]) -> dict[str, int]:
     """Compare everything that was ever heard with a replay of the journal."""
     replay = Replay()
@@ -165,6 +154,10 @@ async def test_a_standby_leads_within_two_seconds_of_a_kill(tmp_path: Path, exte
             await pair.kill_leader()
             await prove_so_far(traders)
         await finish(pair, external, traders, "leader killed")
+        record(
+            "`kill -9` of a leader with a standby (`--takeover-after 1s`)", times=5,
+            acknowledged=acknowledged(traders), recovery_s=pair.took_s, remark="until the standby leads",
+        )  # fmt: skip
         assert max(pair.took_s) <= LEADING_WITHIN_S
 
 
@@ -221,6 +214,10 @@ async def test_a_frozen_leader_releases_nothing_when_it_wakes(
         await wait_until(lambda: victim.state == "following", "it does not follow when started again")
         await prove_so_far(traders)
         await finish(pair, external, traders, "leader frozen", thaw_after_s=thaw_after_s)
+        record(
+            f"SIGSTOP of a leader with a standby, SIGCONT {thaw_after_s:g} s after the takeover", times=1,
+            acknowledged=acknowledged(traders), recovery_s=pair.took_s, remark="it sends nothing more and ends",
+        )  # fmt: skip
         assert max(pair.took_s) <= LEADING_WITHIN_S
 
 
@@ -245,5 +242,14 @@ async def test_a_replicated_journal_outlives_its_leaders(tmp_path: Path) -> None
                 await cluster.all_current()
                 await prove_so_far(traders)
             await finish(pair, cluster, traders, "replicated journal", outages_s=outages_s)
+            count = acknowledged(traders)
+            record(
+                "`kill -9` of a leader whose journal is on three servers", times=2, acknowledged=count,
+                recovery_s=pair.took_s, remark="until the standby leads",
+            )  # fmt: skip
+            record(
+                "`kill -9` of the server that leads the journal's stream, of three", times=2, acknowledged=count,
+                recovery_s=outages_s,
+            )  # fmt: skip
     finally:
         await cluster.stop()

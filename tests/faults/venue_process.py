@@ -56,8 +56,8 @@ class VenueProcess:
         self._ready = data.parent / f"{data.name}.ready.json"
         self._process: Process | None = None
 
-    async def spawn(self) -> None:
-        """Start the process and return at once."""
+    async def spawn(self, **variables: str) -> None:
+        """Start the process, with some variables more in its environment, and return at once."""
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -67,11 +67,12 @@ class VenueProcess:
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[2],
+                env={**os.environ, **variables},
             )
 
-    async def start(self) -> None:
+    async def start(self, **variables: str) -> None:
         """Start the process and return when it leads the venue."""
-        await self.spawn()
+        await self.spawn(**variables)
         process = self._process
         assert process is not None
         async with asyncio.timeout(_START_S):
