@@ -9,18 +9,23 @@ from agent_sdk.markets import credits_from
 from agent_sdk.money import to_credits, to_units
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
 from exchange.messages.admin import (
+    GetQuarantine,
     HaltAgent,
     HaltMarket,
     HaltVenue,
     IssueAsset,
+    QuarantineResult,
     RegisterAgent,
     RegisterAsset,
     RegisterOutcome,
+    ReleaseCommand,
     ResumeAgent,
+    ResumeMechanism,
     RetireAsset,
     RevokeAgent,
     SetSpendLimit,
     SuspendAgent,
+    SuspendMechanism,
 )
 from exchange.messages.orders import CreateMarket
 
@@ -103,6 +108,24 @@ class Admin:
     async def halt_market(self, market: str, state: HaltState = "halted", *, auction_seconds: int = 0) -> None:
         """Set the state of one market; ``open`` lifts a halt, by a call auction after ``auction_seconds``."""
         await self._give(HaltMarket, {"market": market, "state": state, "auction_seconds": auction_seconds})
+
+    # ── what broke ──────────────────────────────────────────────────────────────────────────────
+
+    async def suspend_mechanism(self, family: str, state: Literal["cancel_only", "halted"] = "cancel_only") -> None:
+        """Stop the deadlines of a mechanism, and what would take on something new, or (``halted``) everything."""
+        await self._give(SuspendMechanism, {"family": family, "state": state})
+
+    async def resume_mechanism(self, family: str) -> None:
+        """Let a suspended mechanism work again; what was due meanwhile follows at once, in order."""
+        await self._give(ResumeMechanism, {"family": family})
+
+    async def release_command(self, digest: str) -> None:
+        """Take a command out of quarantine."""
+        await self._give(ReleaseCommand, {"digest": digest})
+
+    async def quarantine(self) -> QuarantineResult:
+        """Return the quarantined commands and the suspended mechanisms; they are there for operators only."""
+        return await self._connection.query(GetQuarantine(), QuarantineResult)
 
     # ── money and assets ────────────────────────────────────────────────────────────────────────
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SNAPSHOT_FORMAT", "Snapshot", "SnapshotCorrupt", "SnapshotStore", "decode_snapshot", "encode_snapshot"]
 
-SNAPSHOT_FORMAT: Final = 1
+SNAPSHOT_FORMAT: Final = 2
 """The layout of the state; a version that cannot read it replays the journal instead."""
 
 _written: Final = crash_point("snapshot_written")

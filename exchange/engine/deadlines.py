@@ -1,13 +1,16 @@
-"""Keep deadlines in (deadline, id) order; forget canceled ones without searching."""
+"""Keep deadlines in (deadline, id) order; forget canceled ones without searching; stop the clock in halts."""
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from exchange.mechanisms.base import Scheduler
+from exchange.mechanisms.base import VENUE_SCOPE, Scheduler
 
-__all__ = ["Deadlines"]
+__all__ = ["GRACE_US", "Deadlines", "scope_of"]
+
+GRACE_US: Final = 300_000_000
+"""A party's act whose deadline fell into a stop has 5 minutes from when its scope works again."""
 
 _SLACK: Final = 256
 """So many canceled deadlines may lie in the heap before it is worth rebuilding."""
@@ -15,13 +18,39 @@ _SLACK: Final = 256
 Entry = tuple[int, int, str, tuple[str | int, ...]]
 
 
+def scope_of(family: str) -> str:
+    """Return the scope of a whole mechanism: while it is suspended, none of its deadlines fires."""
+    return f"mechanism:{family}"
+
+
+class _Act:
+    """Remember of a deadline that it is for a party's act: where, and whether it was moved already."""
+
+    __slots__ = ("is_moved", "scope")
+
+    def __init__(self, scope: str, is_moved: bool) -> None:  # noqa: FBT001 - also from dumps
+        self.scope = scope
+        self.is_moved = is_moved
+
+
 class Deadlines(Scheduler):
-    """Hold the deadlines of the venue: scheduling and canceling cost O(log n), amortized."""
+    """Hold the deadlines of the venue: scheduling and canceling cost O(log n), amortized.
+
+    What is due in a scope that is stopped waits aside, so that it costs nothing until the scope works again.
+    """
 
     def __init__(self) -> None:
         self._heap: list[Entry] = []
         self._live: dict[int, Entry] = {}
         self._last_id = 0
+        self._acts: dict[int, _Act] = {}
+        self._stopped: dict[str, None] = {}
+        self._works_since_us: dict[str, int] = {}
+        """When a scope that had been stopped began to work again."""
+        self._waiting: dict[str, dict[int, None]] = {}
+        """Due deadlines by what stops them; they are live, but not in the heap."""
+        self.time_us = 0
+        """The time of the batch under way; the engine sets it."""
 
     def __len__(self) -> int:
         """Return how many deadlines are pending."""
@@ -35,17 +64,32 @@ class Deadlines(Scheduler):
         heappush(self._heap, entry)
         return self._last_id
 
+    def schedule_act(self, deadline_us: int, kind: str, scope: str, *args: str | int) -> int:
+        """Do as ``schedule`` does for the deadline of a party's act; halts and outages move it."""
+        number = self.schedule(deadline_us, kind, *args)
+        self._acts[number] = _Act(scope, False)
+        return number
+
     def cancel(self, deadline_id: int) -> None:
         """Forget a deadline; unknown ids are ignored."""
         if self._live.pop(deadline_id, None) is None:
             return
+        self._acts.pop(deadline_id, None)
+        waiting = 0
+        for numbers in self._waiting.values():
+            numbers.pop(deadline_id, None)
+            waiting += len(numbers)
         # What is canceled stays in the heap until it surfaces or outnumbers what lives.
-        if len(self._heap) > 2 * len(self._live) + _SLACK:
-            self._heap = list(self._live.values())
-            heapify(self._heap)
+        if len(self._heap) > 2 * (len(self._live) - waiting) + _SLACK:
+            self._rebuild()
+
+    def due_us(self, deadline_id: int) -> int | None:
+        """Return until when a deadline runs, as far as is known; None once it has passed or was canceled."""
+        entry = self._live.get(deadline_id)
+        return None if entry is None else entry[0]
 
     def next_us(self) -> int | None:
-        """Return the earliest pending deadline, in venue time."""
+        """Return the earliest pending deadline that nothing stops, in venue time."""
         heap = self._heap
         while heap and heap[0][1] not in self._live:
             heappop(heap)
@@ -67,21 +111,86 @@ class Deadlines(Scheduler):
         return False
 
     def pop_due(self, time_us: int) -> Entry | None:
-        """Take the first deadline at or before ``time_us``, if there is one."""
-        due = self.next_us()
-        if due is None or due > time_us:
-            return None
-        entry = heappop(self._heap)
-        del self._live[entry[1]]
-        return entry
+        """Take the first deadline at or before ``time_us`` that nothing stops or moves, if there is one."""
+        while True:
+            due = self.next_us()
+            if due is None or due > time_us:
+                return None
+            entry = heappop(self._heap)
+            if (self._stopped or self._acts) and self._is_held_back(entry):
+                continue
+            del self._live[entry[1]]
+            return entry
+
+    # ── stopped clocks ──────────────────────────────────────────────────────────────────────────
+
+    def stop(self, scope: str) -> None:
+        """Let the deadlines of acts in a scope wait; of a whole mechanism's, all."""
+        self._stopped[scope] = None
+
+    def work(self, scope: str) -> None:
+        """Let a scope that was stopped work again: acts get their grace, anything else that waited is due."""
+        if scope not in self._stopped:
+            return
+        del self._stopped[scope]
+        self._works_since_us[scope] = self.time_us
+        for number in sorted(self._waiting.pop(scope, {})):
+            entry = self._live[number]
+            if not self._is_held_back(entry):
+                heappush(self._heap, entry)
+
+    def end_outage(self) -> None:
+        """Note that a new leader's first batch is under way: until now nobody could act."""
+        self._works_since_us[VENUE_SCOPE] = self.time_us
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        """Put a due entry aside if its scope is stopped; move it if it fell into a stop that is over."""
+        number = entry[1]
+        act = self._acts.get(number)
+        mechanism = scope_of(entry[2].partition(".")[0])
+        scopes = (mechanism,) if act is None else (VENUE_SCOPE, mechanism, act.scope)
+        for scope in scopes:
+            if scope in self._stopped:
+                self._waiting.setdefault(scope, {})[number] = None
+                return True
+        if act is None:
+            return False
+        since_us = max(self._works_since_us.get(scope, -1) for scope in scopes)
+        # What was moved has its grace whole: a stop within it begins it anew.
+        if entry[0] <= since_us or (act.is_moved and self.time_us < since_us + GRACE_US):
+            moved = (since_us + GRACE_US, number, entry[2], entry[3])
+            act.is_moved = True
+            self._live[number] = moved
+            heappush(self._heap, moved)
+            return True
+        del self._acts[number]
+        return False
+
+    def _rebuild(self) -> None:
+        """Make the heap of what is live and does not wait."""
+        waiting = {number: None for numbers in self._waiting.values() for number in numbers}
+        self._heap = [entry for number, entry in self._live.items() if number not in waiting]
+        heapify(self._heap)
+
+    # ── snapshots ───────────────────────────────────────────────────────────────────────────────
 
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave; nothing may be pending yet."""
-        self._last_id, entries = state
-        # They come in order, and what is in order is a heap.
-        self._heap = [(deadline, number, kind, tuple(args)) for deadline, number, kind, args in entries]
-        self._live = {entry[1]: entry for entry in self._heap}
+        self._last_id, entries, acts, stopped, since, waiting = state
+        self._live = {number: (deadline, number, kind, tuple(args)) for deadline, number, kind, args in entries}
+        self._acts = {number: _Act(scope, is_moved) for number, scope, is_moved in acts}
+        self._stopped = dict.fromkeys(stopped)
+        self._works_since_us = dict(since)
+        self._waiting = {scope: dict.fromkeys(numbers) for scope, numbers in waiting}
+        self._rebuild()
 
     def dump(self) -> list[object]:
         """Return the state as plain data, for hashes and snapshots."""
-        return [self._last_id, [[d, i, kind, list(args)] for d, i, kind, args in sorted(self._live.values())]]
+        return [
+            self._last_id,
+            [[d, i, kind, list(args)] for d, i, kind, args in sorted(self._live.values())],
+            [[number, act.scope, act.is_moved] for number, act in sorted(self._acts.items())],
+            sorted(self._stopped),
+            sorted(self._works_since_us.items()),
+            [[scope, sorted(numbers)] for scope, numbers in sorted(self._waiting.items()) if numbers],
+        ]

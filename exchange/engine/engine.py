@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from exchange.engine.batch import AgentEvents, Batch, Outputs, Submission
-from exchange.engine.deadlines import Deadlines
+from exchange.engine.deadlines import Deadlines, Entry, scope_of
 from exchange.engine.sessions import FORGET_AFTER_US, Session, digest_of
 from exchange.ledger import Ledger
 from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import AgentRecord, Context, EngineBroken, Mechanism
-from exchange.messages.admin import Settings
+from exchange.mechanisms.facts import MechanismStateOrdered
+from exchange.messages import family_of
+from exchange.messages.admin import Settings, SuspendMechanism
 from exchange.messages.base import MAX_AMOUNT, MAX_VALIDITY_US, VENUE_AGENT, Command, Outcome, Query, Result
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from exchange.mechanisms.base import SuspensionState
     from exchange.messages.base import Role
 
-__all__ = ["Engine", "hash_state"]
+__all__ = ["Engine", "Offender", "hash_state"]
 
 _encode: Final = msgspec.json.Encoder().encode
 _encode_state: Final = msgspec.msgpack.Encoder().encode
 
 _FORGET_SESSION: Final = "engine.forget_session"
+
+_NEVER_CLOSED: Final = "admin"
+"""Its commands lift suspensions, so only its deadlines are ever stopped."""
+
+
+class Offender(NamedTuple):
+    """Name what broke the engine: a mechanism's deadline, a submission, or else its ``on_epoch``."""
+
+    family: str
+    deadline: Entry | None
+    submission: Submission | None
+
+
+def _rules_of(mechanism: Mechanism) -> dict[type[Command], tuple[Any, Role | None, bool]]:
+    """Return the rules of a mechanism's commands as plain tuples: named ones are taken apart by an iterator."""
+    return {kind: (rule.handler, rule.role, rule.opens) for kind, rule in mechanism.commands().items()}
 
 
 def _parse_id(command_id: str) -> tuple[str, int]:
@@ -54,13 +73,15 @@ class Engine:
         self._firing: dict[str, Callable[..., None]] = {_FORGET_SESSION: self._forget_session}
         for mechanism in self.mechanisms.values():
             mechanism.connect(self.mechanisms)
-            # Plain tuples: named ones are taken apart by an iterator.
-            self._rules.update(
-                (kind, (rule.handler, rule.role, rule.opens)) for kind, rule in mechanism.commands().items()
-            )
+            self._rules.update(_rules_of(mechanism))
             self._readers.update(mechanism.queries())
             self._firing.update(mechanism.deadlines())
         self._venue = AgentRecord(VENUE_AGENT, VENUE_AGENT, (), ())
+        # What is being done, to say what it was should it raise.
+        self._waking = ""
+        self._due: Entry | None = None
+        self._executed: list[bytes] | None = None
+        self.context.react(MechanismStateOrdered, self._order_mechanism)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -151,13 +172,77 @@ class Engine:
             raise EngineBroken(message)
         outage_us = batch.time_us - context.time_us
         context.index = batch.index
-        context.time_us = context.stamp = self.ledger.time_us = batch.time_us
+        context.time_us = context.stamp = self.ledger.time_us = self._deadlines.time_us = batch.time_us
+        self._waking, self._due, self._executed = "", None, None
         if batch.epoch != context.epoch:
             context.epoch = batch.epoch
             if batch.index > 1:
-                for mechanism in self.mechanisms.values():
-                    mechanism.on_epoch(outage_us)
+                self._begin_epoch(batch, outage_us)
         self._fire_deadlines(batch)
+
+    def _begin_epoch(self, batch: Batch, outage_us: int) -> None:
+        """Let everybody know that another leads; ``outage_us`` after the last record of who led before.
+
+        What the new leader suspends is so at once, before it would break this engine as it broke the other.
+        """
+        for agent_id, command, _ in batch.submissions:
+            if agent_id == VENUE_AGENT and isinstance(command, SuspendMechanism):
+                self._close_mechanism(command.family, command.state)
+        self._deadlines.end_outage()
+        for family, mechanism in self.mechanisms.items():
+            if family not in self.context.suspended:
+                self._waking = family
+                mechanism.on_epoch(outage_us)
+        self._waking = ""
+
+    # ── suspended mechanisms ────────────────────────────────────────────────────────────────────
+
+    def _order_mechanism(self, fact: MechanismStateOrdered) -> None:
+        """Suspend or resume a mechanism; the family ``engine`` has deadlines only."""
+        if fact.state != "open":
+            self._close_mechanism(fact.family, fact.state)
+            return
+        del self.context.suspended[fact.family]
+        self._deadlines.work(scope_of(fact.family))
+        mechanism = self.mechanisms.get(fact.family)
+        if mechanism is not None:
+            self._rules.update(_rules_of(mechanism))
+            mechanism.on_resume()
+
+    def _close_mechanism(self, family: str, state: SuspensionState) -> None:
+        """Stop a mechanism's deadlines, and put a refusal in the place of its handlers: orders pay nothing for it."""
+        self.context.suspended[family] = state
+        self._deadlines.stop(scope_of(family))
+        mechanism = self.mechanisms.get(family)
+        if mechanism is None or family == _NEVER_CLOSED:
+            return
+        rules = _rules_of(mechanism)
+        for kind, (_, role, opens) in rules.items():
+            if opens or role == "operator" or state == "halted":
+                rules[kind] = (self._refuse_suspended, role, opens)
+        self._rules.update(rules)
+
+    def _refuse_suspended(self, agent: AgentRecord, command: Command) -> Outcome:
+        del agent
+        family = family_of(type(command))
+        return self.context.reject(
+            command, Reason.MECHANISM_SUSPENDED, f"the mechanism {family} is suspended until an operator resumes it"
+        )
+
+    def offender(self, batch: Batch) -> Offender | None:
+        """Return what was being done when ``apply`` raised; None when it is nothing in particular.
+
+        The state is broken then, and must not be used for anything else.
+        """
+        if self._waking:
+            return Offender(self._waking, None, None)
+        if self._due is not None:
+            return Offender(self._due[2].partition(".")[0], self._due, None)
+        executed = self._executed
+        if executed is None or len(executed) >= len(batch.submissions):
+            return None
+        submission = batch.submissions[len(executed)]
+        return Offender(family_of(type(submission[1])), None, submission)
 
     def _fire_deadlines(self, batch: Batch) -> None:
         """Fire what is due; no command runs before.
@@ -171,8 +256,10 @@ class Engine:
             if due is None:
                 return
             fired += 1
+            self._due = due
             self._firing[due[2]](*due[3])
             self._run_follow_ups()
+            self._due = None
 
     def _run_follow_ups(self) -> None:
         """Run what handlers queued, and the reactions to spending, until nothing is left."""
@@ -204,6 +291,7 @@ class Engine:
         time_us = context.time_us
         latest_us = time_us + MAX_VALIDITY_US
         outcomes: list[bytes] = []
+        self._executed = outcomes
         for agent_id, command, body in submissions:
             agent = agents.get(agent_id)
             if agent is None:
@@ -391,7 +479,7 @@ class Engine:
         ledger, agents, context.venue_state, settings, mechanisms = business
         context.settings = msgspec.convert(settings, Settings)
         context.epoch, context.index, time_us = clock
-        context.time_us = context.stamp = self.ledger.time_us = time_us
+        context.time_us = context.stamp = self.ledger.time_us = self._deadlines.time_us = time_us
         self._deadlines.load(deadlines)
         self.ledger.load(ledger)
         for agent_state in agents:
@@ -404,6 +492,8 @@ class Engine:
                 session.load(session_state)
         for family, state in mechanisms:
             self.mechanisms[family].load(state)
+        for family, suspension in list(context.suspended.items()):
+            self._close_mechanism(family, suspension)
 
 
 def hash_state(dumped: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
+from exchange.mechanisms.quarantine import Quarantine
 from exchange.messages.base import Command, Event, Outcome, Query, Result
 from exchange.messages.reasons import Reason
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from exchange.messages.orders import Trade
 
 __all__ = [
+    "VENUE_SCOPE",
     "AgentRecord",
     "CommandRule",
     "Context",
@@ -32,8 +34,12 @@ __all__ = [
 MAX_FOLLOW_UPS: Final = 20_000
 """No command or deadline may queue more follow-ups than this; reaching it is a bug of a mechanism."""
 
+VENUE_SCOPE: Final = "venue"
+"""The scope of acts that only a halt of the venue, or nobody leading, prevents."""
+
 AgentState = Literal["active", "halted", "suspended", "revoked"]
 VenueState = Literal["open", "cancel_only", "halted"]
+SuspensionState = Literal["cancel_only", "halted"]
 
 
 class EngineBroken(Exception):
@@ -99,8 +105,30 @@ class Scheduler(ABC):
         """Let ``kind`` fire with ``args`` at ``deadline_us``; return the id to cancel it with."""
 
     @abstractmethod
+    def schedule_act(self, deadline_us: int, kind: str, scope: str, *args: str | int) -> int:
+        """Do as ``schedule`` does for the deadline of a party's act in a scope, which halts and outages move.
+
+        Where the party could not act because the venue, the mechanism or ``scope`` (``VENUE_SCOPE``, or a name
+        of the mechanism's own such as ``market:cpu``) was stopped when it passed, or nobody led, it passes no
+        earlier than 5 minutes after all of them work again. So an act is in time as long as ``due_us`` is not
+        None; its time is not to be compared with the deadline that was scheduled.
+        """
+
+    @abstractmethod
     def cancel(self, deadline_id: int) -> None:
         """Forget a deadline; unknown ids are ignored."""
+
+    @abstractmethod
+    def due_us(self, deadline_id: int) -> int | None:
+        """Return until when a deadline runs, as far as is known; None once it has passed or was canceled."""
+
+    @abstractmethod
+    def stop(self, scope: str) -> None:
+        """Let the deadlines of acts in a scope wait, because nobody can act there."""
+
+    @abstractmethod
+    def work(self, scope: str) -> None:
+        """Say that a scope works again; one that was not stopped stays as it is."""
 
 
 class Context:
@@ -119,9 +147,11 @@ class Context:
         "follow_ups",
         "index",
         "ledger",
+        "quarantine",
         "rejections",
         "settings",
         "stamp",
+        "suspended",
         "time_us",
         "touched",
         "trades",
@@ -138,6 +168,9 @@ class Context:
         self.index = 0
         self.epoch = 0
         self.venue_state: VenueState = "open"
+        self.suspended: dict[str, SuspensionState] = {}
+        """The mechanisms that were suspended, by family."""
+        self.quarantine = Quarantine()
         self.agents: dict[str, AgentRecord] = {}
         # Outputs of the batch under way.
         self.dirty: list[AgentRecord] = []
@@ -230,7 +263,13 @@ class Mechanism(ABC):
         return {}
 
     def on_epoch(self, outage_us: int) -> None:  # noqa: B027 - most have nothing to do
-        """Adapt to a new leader's first batch, ``outage_us`` after the last record of the one before."""
+        """Adapt to a new leader's first batch, ``outage_us`` after the last record of the one before.
+
+        It is not called while the mechanism is suspended; ``on_resume`` is called after.
+        """
+
+    def on_resume(self) -> None:  # noqa: B027 - most have nothing to do
+        """Adapt to being resumed: until now there were no deadlines, and perhaps no commands."""
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:  # noqa: B027 - most need none
         """Find the read-only views of other mechanisms that this one declares it needs."""

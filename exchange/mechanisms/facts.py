@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["AgentAdmitted", "AgentEnded", "MarketStateOrdered", "VenueReopened"]
+__all__ = ["AgentAdmitted", "AgentEnded", "MarketStateOrdered", "MechanismStateOrdered", "VenueReopened"]
 
 
 class AgentAdmitted(NamedTuple):
@@ -29,3 +29,10 @@ class MarketStateOrdered(NamedTuple):
     market: str
     state: Literal["open", "cancel_only", "halted"]
     auction_seconds: int
+
+
+class MechanismStateOrdered(NamedTuple):
+    """A mechanism was suspended, in part or whole, or resumed; the engine sees to it."""
+
+    family: str
+    state: Literal["open", "cancel_only", "halted"]

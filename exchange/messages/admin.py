@@ -12,6 +12,7 @@ from exchange.messages.base import (
     Amount,
     AssetId,
     Command,
+    CommandId,
     Event,
     MarketId,
     Outcome,
@@ -37,6 +38,7 @@ __all__ = [
     "Genesis",
     "GetBalances",
     "GetConservation",
+    "GetQuarantine",
     "GetSpendLimits",
     "HaltAgent",
     "HaltMarket",
@@ -44,10 +46,15 @@ __all__ = [
     "IssueAsset",
     "ListAgents",
     "ListAssets",
+    "QuarantineCommand",
+    "QuarantineResult",
+    "QuarantinedView",
     "RegisterAgent",
     "RegisterAsset",
     "RegisterOutcome",
+    "ReleaseCommand",
     "ResumeAgent",
+    "ResumeMechanism",
     "RetireAsset",
     "RevokeAgent",
     "SetSpendLimit",
@@ -56,11 +63,16 @@ __all__ = [
     "SpendLimitView",
     "SpendLimitsResult",
     "SuspendAgent",
+    "SuspendMechanism",
+    "SuspendedView",
 ]
 
 Skill = Annotated[str, Meta(min_length=1, max_length=64)]
 AgentState = Literal["active", "halted", "suspended", "revoked"]
 HaltState = Literal["open", "cancel_only", "halted"]
+SuspensionState = Literal["cancel_only", "halted"]
+Family = Annotated[str, Meta(min_length=1, max_length=32)]
+Digest = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -136,6 +148,41 @@ class HaltMarket(Command, tag="admin.halt_market", kw_only=True):
     market: MarketId
     state: HaltState
     auction_seconds: Annotated[int, Meta(ge=0, le=604_800)] = 0
+
+
+class SuspendMechanism(Command, tag="admin.suspend_mechanism", kw_only=True):
+    """Let the deadlines of a mechanism rest and refuse what would take on something new, or (``halted``) everything.
+
+    The venue itself says so of a mechanism with a ``deadline`` that broke the engine, by an ``error``.
+    """
+
+    family: Family
+    state: SuspensionState = "cancel_only"
+    deadline: Annotated[str, Meta(max_length=500)] = ""
+    error: Annotated[str, Meta(max_length=500)] = ""
+
+
+class ResumeMechanism(Command, tag="admin.resume_mechanism", kw_only=True):
+    """Let a suspended mechanism work again; what was due meanwhile follows at once, in order."""
+
+    family: Family
+
+
+class QuarantineCommand(Command, tag="admin.quarantine_command", kw_only=True):
+    """Refuse a command that broke the engine when it ran; the venue itself says so, nobody else."""
+
+    digest: Digest
+    agent: AgentId
+    command: CommandId
+    tag: Annotated[str, Meta(max_length=64)]
+    error: Annotated[str, Meta(max_length=500)] = ""
+    is_certain: bool = True
+
+
+class ReleaseCommand(Command, tag="admin.release_command", kw_only=True):
+    """Take a command out of quarantine."""
+
+    digest: Digest
 
 
 class SetSpendLimit(Command, tag="admin.set_spend_limit", kw_only=True):
@@ -242,6 +289,10 @@ class GetSpendLimits(Query, tag="admin.spend_limits"):
     """Ask for the spend limits that bind the asking agent, and how far they are used."""
 
 
+class GetQuarantine(Query, tag="admin.quarantine"):
+    """Ask for the quarantined commands and the suspended mechanisms (operators)."""
+
+
 class BalanceView(msgspec.Struct):
     """Describe one balance in the asset's smallest unit."""
 
@@ -320,3 +371,32 @@ class SpendLimitsResult(Result, tag="spend_limits", kw_only=True):
     """Answer ``GetSpendLimits``."""
 
     limits: list[SpendLimitView]
+
+
+class QuarantinedView(msgspec.Struct, kw_only=True):
+    """Describe a quarantined command; not ``is_certain``: one of a batch of which nobody could tell which it was."""
+
+    digest: str
+    agent: str
+    owner: str
+    command: str
+    tag: str
+    error: str
+    since_us: int
+    is_certain: bool
+
+
+class SuspendedView(msgspec.Struct, kw_only=True):
+    """Describe a suspended mechanism."""
+
+    family: str
+    state: SuspensionState
+    since_us: int
+    detail: str
+
+
+class QuarantineResult(Result, tag="quarantine", kw_only=True):
+    """Answer ``GetQuarantine``."""
+
+    commands: list[QuarantinedView]
+    mechanisms: list[SuspendedView]

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     AGENT_HALTED = "agent_halted"
     VENUE_HALTED = "venue_halted"
     VENUE_CANCEL_ONLY = "venue_cancel_only"
+    MECHANISM_SUSPENDED = "mechanism_suspended"
     # Agents, owners, assets.
     TOO_MANY_AGENTS = "too_many_agents"
     AGENT_EXISTS = "agent_exists"
@@ -33,6 +34,8 @@ class Reason(StrEnum):
     NOT_ISSUER = "not_issuer"
     ENDOWMENT_CAP = "endowment_cap"
     NO_CHANGE = "no_change"
+    UNKNOWN_MECHANISM = "unknown_mechanism"
+    UNKNOWN_QUARANTINE = "unknown_quarantine"
     # Markets.
     MARKET_EXISTS = "market_exists"
     UNKNOWN_MARKET = "unknown_market"

@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from exchange.ledger import SpendMeter
 from exchange.mechanisms.admin.queries import Queries
-from exchange.mechanisms.base import AgentRecord, CommandRule, Context, EngineBroken, Mechanism
+from exchange.mechanisms.admin.suspending import Suspending
+from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, EngineBroken, Mechanism
 from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered, VenueReopened
 from exchange.messages.admin import (
     AgentRegistered,
     AgentStateChanged,
     AssetChanged,
     Genesis,
+    GetQuarantine,
     HaltAgent,
     HaltMarket,
     HaltVenue,
     IssueAsset,
+    QuarantineCommand,
     RegisterAgent,
     RegisterAsset,
     RegisterOutcome,
+    ReleaseCommand,
     ResumeAgent,
+    ResumeMechanism,
     RetireAsset,
     RevokeAgent,
     SetSpendLimit,
     SpendLimitReached,
     SuspendAgent,
+    SuspendMechanism,
 )
 from exchange.messages.base import (
     CREDIT,
@@ -70,10 +76,12 @@ class Admin(Mechanism):
         self.endowed: dict[str, int] = {}
         self.fleets: dict[str, list[str]] = {}
         self._queries = Queries(self)
+        self.suspending = Suspending(context)
         context.react(SpendMeter, self._report_spending)
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
-        """Find the directory of markets."""
+        """Find the directory of markets, and what there is to suspend."""
+        self.suspending.connect(mechanisms)
         self._markets = mechanisms.get("orders")  # type: ignore[assignment]  # by its shape
 
     def commands(self) -> Mapping[type[Command], CommandRule]:
@@ -87,6 +95,10 @@ class Admin(Mechanism):
             HaltAgent: CommandRule(self.halt_agent, None, opens=False),
             HaltVenue: CommandRule(self.halt_venue, "operator", opens=False),
             HaltMarket: CommandRule(self.halt_market, "operator", opens=False),
+            SuspendMechanism: CommandRule(self.suspending.suspend_mechanism, "operator", opens=False),
+            ResumeMechanism: CommandRule(self.suspending.resume_mechanism, "operator", opens=False),
+            QuarantineCommand: CommandRule(self.suspending.quarantine_command, "operator", opens=False),
+            ReleaseCommand: CommandRule(self.suspending.release_command, "operator", opens=False),
             SetSpendLimit: CommandRule(self.set_spend_limit, None, opens=False),
             RegisterAsset: CommandRule(self.register_asset, "operator", opens=False),
             IssueAsset: CommandRule(self.issue_asset, None, opens=False),
@@ -95,7 +107,7 @@ class Admin(Mechanism):
 
     def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
         """Return the reader for every query of the family."""
-        return self._queries.readers()
+        return {**self._queries.readers(), GetQuarantine: self.suspending.get_quarantine}
 
     # ── agents ──────────────────────────────────────────────────────────────────────────────────
 
@@ -240,6 +252,10 @@ class Admin(Mechanism):
         if command.state == self.context.venue_state:
             return self.context.reject(command, Reason.NO_CHANGE, f"the venue is {command.state}")
         self.context.venue_state = command.state
+        if command.state == "halted":
+            self.context.deadlines.stop(VENUE_SCOPE)
+        else:
+            self.context.deadlines.work(VENUE_SCOPE)
         if command.state == "open":
             self.context.announce(VenueReopened())
         return self.context.accept(command)
@@ -393,11 +409,12 @@ class Admin(Mechanism):
 
     def dump(self) -> object:
         """Return the state as plain data."""
-        return [list(self.endowed.items()), list(self.fleets.items())]
+        return [list(self.endowed.items()), list(self.fleets.items()), self.suspending.dump()]
 
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave, and let the meters count again."""
-        endowed, fleets = state
+        endowed, fleets, suspending = state
+        self.suspending.load(suspending)
         self.endowed = dict(endowed)
         self.fleets = {owner: list(agents) for owner, agents in fleets}
         ledger = self.context.ledger

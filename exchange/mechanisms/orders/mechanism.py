@@ -121,6 +121,10 @@ class Orders(Mechanism):
         del outage_us
         self._canceling.rearm_switches()
 
+    def on_resume(self) -> None:
+        """Start every dead man's switch anew: agents perhaps could not renew it."""
+        self._canceling.rearm_switches()
+
     @property
     def matcher(self) -> Matcher:
         """Return what executes takers; it exists once the ledger has its accounts."""

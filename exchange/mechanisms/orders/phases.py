@@ -43,6 +43,11 @@ class Phases:
     def order_state(self, fact: MarketStateOrdered) -> None:
         """Do what an operator ordered."""
         market = self._orders.markets[fact.market]
+        scope = f"market:{fact.market}"
+        if fact.state == "halted":
+            self._orders.context.deadlines.stop(scope)
+        else:
+            self._orders.context.deadlines.work(scope)
         if fact.state != "open":
             self._enter(market, fact.state)
         elif self._orders.context.venue_state != "open":
