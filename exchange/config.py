@@ -21,6 +21,7 @@ from exchange.adapters.gateway_limits import GatewayLimits
 __all__ = [
     "Config",
     "ConfigError",
+    "JournalSettings",
     "LogSettings",
     "MetricsSettings",
     "NatsSettings",
@@ -61,11 +62,23 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class SnapshotSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say how often a snapshot is taken (0: never) and how many are kept.
 
-    A start replays at most about ``every_commands`` commands beyond the newest snapshot.
+    A start replays at most about ``every_commands`` commands beyond the newest snapshot. With ``copies`` the
+    daemon that leads also puts each into an object store of the journal's server.
     """
 
     every_commands: Annotated[int, Meta(ge=0)] = 500_000
     keep: Annotated[int, Meta(ge=2)] = 2
+    copies: bool = True
+
+
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say what becomes of records that no kept snapshot needs any more.
+
+    ``trim`` says which the journal lets go of: none, those that are in ``archive``, or all.
+    """
+
+    archive: Path | None = None
+    trim: Literal["never", "archived", "always"] = "archived"
 
 
 class StandbySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     nats: NatsSettings = NatsSettings()
     metrics: MetricsSettings = MetricsSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
+    journal: JournalSettings = JournalSettings()
     standby: StandbySettings = StandbySettings()
     log: LogSettings = LogSettings()
     limits: GatewayLimits = GatewayLimits()

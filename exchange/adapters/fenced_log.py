@@ -64,6 +64,22 @@ class FencedLog(ABC):
             NoAnswer: the journal does not answer.
         """
 
+    async def first_index(self) -> int:
+        """Return the index of the first record that is still kept, one more than the last where none is.
+
+        Raises:
+            NoAnswer: the journal does not answer.
+        """
+        return 1
+
+    async def trim(self, first: int) -> None:
+        """Let go of all records before ``first``.
+
+        Raises:
+            NoAnswer: they may be gone or not; asking again does no harm.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
         """Send a record to be stored as ``index`` if that is the next; return the acknowledgement.

@@ -120,6 +120,23 @@ class Journal(FencedLog):
             raise self._no_answer(error, losses) from error
         return info.state.last_seq
 
+    async def first_index(self) -> int:
+        """Return the index of the first record that is still kept, one more than the last where none is."""
+        losses = self._losses
+        try:
+            state = (await self._context.stream_info(JOURNAL_STREAM)).state
+        except (TimeoutError, NatsError, OSError) as error:
+            raise self._no_answer(error, losses) from error
+        return state.first_seq if state.messages else state.last_seq + 1
+
+    async def trim(self, first: int) -> None:
+        """Let go of all records before ``first``."""
+        losses = self._losses
+        try:
+            await self._context.purge_stream(JOURNAL_STREAM, seq=first)
+        except (TimeoutError, NatsError, OSError) as error:
+            raise self._no_answer(error, losses) from error
+
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:

@@ -165,6 +165,40 @@ class SnapshotStore:
         self._drop_old()
         return path
 
+    def adopt(self, index: int, data: bytes) -> Path:
+        """Store the bytes of a snapshot that was kept elsewhere; a damaged file of the same name makes room.
+
+        Raises:
+            SnapshotCorrupt: they are damaged, or of another record.
+        """
+        if (found := decode_snapshot(data).index) != index:
+            message = f"it was taken after record {found}, not {index}"
+            raise SnapshotCorrupt(message)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.path(index)
+        partial = path.with_suffix(_PARTIAL)
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        self._sync()
+        return path
+
+    def whole_ones(self) -> Iterator[int]:
+        """Yield the records of the snapshots whose bytes are those that were written, the newest first."""
+        for index in self.indexes():
+            try:
+                is_whole = _is_whole(self.path(index).read_bytes())
+            except OSError:
+                continue
+            if is_whole:
+                yield index
+
     def _drop_old(self) -> None:
         """Keep the newest; a damaged one does not count as one of them."""
         kept = 0

@@ -148,14 +148,14 @@ async def _serve(config: Config, announce: Callable[[Running], None]) -> None:
             announce(running)
 
         while await _run_daemon(config, stopping, tell):
-            note("Another standby was faster; following it.")
+            pass
     finally:
         run_file.release()
 
 
 async def _run_daemon(config: Config, stopping: asyncio.Event, tell: Callable[[Daemon], None]) -> bool:
     """Run one daemon until told to stop; return whether it is a standby that has to start over."""
-    from exchange.daemon import Daemon, TakeoverRefused
+    from exchange.daemon import Daemon, StartOver
 
     daemon = Daemon(config, on_lead=lambda: tell(daemon))
     # The first signal also ends a start that takes long, such as a long replay.
@@ -166,7 +166,8 @@ async def _run_daemon(config: Config, stopping: asyncio.Event, tell: Callable[[D
         tell(daemon)
         with _collect_by_hand():
             await _unless(stopping, daemon.wait())
-    except TakeoverRefused:
+    except StartOver as error:
+        note(f"Starting over: {error}.")
         return True
     finally:
         await daemon.stop()

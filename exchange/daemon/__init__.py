@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exchange.daemon.daemon import Daemon, DaemonError, TakeoverRefused
+from exchange.daemon.daemon import Daemon, DaemonError, StartOver, TakeoverRefused
 from exchange.daemon.host import Host
 from exchange.daemon.leader import Leader
 
-__all__ = ["Daemon", "DaemonError", "Host", "Leader", "TakeoverRefused"]
+__all__ = ["Daemon", "DaemonError", "Host", "Leader", "StartOver", "TakeoverRefused"]

@@ -18,11 +18,14 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
 from exchange.adapters.metrics import Metrics, MetricsServer
 from exchange.adapters.records import JournalCorrupt
+from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
-from exchange.daemon.recovery import load_newest
-from exchange.daemon.replica import Replica, TakeoverRefused
+from exchange.daemon.preserve import Task
+from exchange.daemon.preserver import Preserver
+from exchange.daemon.recovery import fetch_newer, load_newest
+from exchange.daemon.replica import Replica, StartOver, TakeoverRefused
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.messages.reasons import RefusalReason
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from exchange.config import Config
     from exchange.daemon.leader import Leader
 
-__all__ = ["Daemon", "DaemonError", "TakeoverRefused"]
+__all__ = ["Daemon", "DaemonError", "StartOver", "TakeoverRefused"]
 
 _SYNC = {"always": "always", "lazy": "2m"}
 """The words of the configuration in those of nats-server."""
@@ -70,12 +73,14 @@ class Daemon:
         self.url = config.nats.url or ""
         self.host: Host | None = None
         self.snapshotter: Snapshotter | None = None
+        self.preserver: Preserver | None = None
         self.metrics_url: str | None = None
         self._closing = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] | None = None
         self._creating: str | None = None
         self._journal: Journal | None = None
+        self._journal_creds: Path | None = None
         self._leader: Leader | None = None
         self._ingress = bus.Ingress()
         self._outgoing = NatsClient()
@@ -95,7 +100,7 @@ class Daemon:
             await self._start()
         except (
             bus.BusError, CredentialError, EmbeddedServerError, JournalMissing, JournalCorrupt, JournalGap,
-            NoAnswer, Replaced, TakeoverRefused, OSError,
+            NoAnswer, Replaced, StartOver, OSError,
         ) as error:  # fmt: skip
             await self.stop()
             raise DaemonError(str(error)) from error
@@ -120,6 +125,8 @@ class Daemon:
                 "or give --creds and --journal-creds"
             )
             raise DaemonError(message)
+        if self.config.snapshots.copies and self._creating is None:
+            await self._fetch_newer(journal_creds)
         # Before there are connections, which would be given up while it takes its time.
         host, snapshot = load_newest(
             self._store, lambda: Host(send=self._egress.refuse, now_s=time.monotonic, limits=self.config.limits)
@@ -129,7 +136,15 @@ class Daemon:
         if self._creating is not None:
             await create_venue(core, operator=self._creating)
             self.files.finish_creation()
+        self._journal_creds = journal_creds
         await self._open(host, snapshot, core, gateway_creds)
+
+    async def _fetch_newer(self, journal_creds: Path) -> None:
+        client = await bus.connect(self.url, journal_creds, "journal")
+        try:
+            await fetch_newer(self._store, SnapshotCopies(client))
+        finally:
+            await client.close()
 
     async def stop(self) -> None:
         """Stop leading, close the connections, stop the embedded server."""
@@ -143,13 +158,13 @@ class Daemon:
         """Wait until the daemon cannot go on.
 
         Raises:
-            TakeoverRefused: a standby was not the first to take over; another one must be started to follow.
+            StartOver: a standby cannot follow or take over as it is; another one must be started to follow.
             DaemonError: anything else; the message says why.
         """
         assert self._failed is not None  # noqa: S101 - start() made it
         await self._failed
 
-    def fail(self, reason: str | TakeoverRefused) -> None:
+    def fail(self, reason: str | StartOver) -> None:
         """Let ``wait`` raise."""
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(DaemonError(reason) if isinstance(reason, str) else reason)
@@ -235,9 +250,13 @@ class Daemon:
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
         metrics = Metrics(host)
-        snapshotter = self.snapshotter = Snapshotter(
-            self._store, self.config.snapshots.every_commands, metrics.observe_snapshot
-        )
+
+        def on_snapshot(index: int, seconds: float, is_good: bool) -> None:  # noqa: FBT001 - the snapshotter's callback
+            metrics.observe_snapshot(index, seconds, is_good)
+            if is_good and self.preserver is not None:
+                self.preserver.want()
+
+        snapshotter = self.snapshotter = Snapshotter(self._store, self.config.snapshots.every_commands, on_snapshot)
         self._closing.callback(snapshotter.close)
         return Replica(
             host=host,
@@ -264,8 +283,30 @@ class Daemon:
         self._ingress.on_drop = replica.host.gateway.count_undecodable
         self._run(self._egress.run(), "egress")
         self._run(leader.run(), "leader")
+        preserver = self.preserver = Preserver(
+            self._task(),
+            replica.journal,
+            lambda: self._lease.is_held,
+            lambda done: replica.metrics.observe_preserved(done.first, is_good=not done.problem),
+        )
+        self._run(preserver.run(), "preserver")
+        if self._store.indexes():
+            # Who led before may not have come to it.
+            preserver.want()
         await bus.subscribe_commands(self._ingress, leader.receive_command)
         await bus.subscribe_queries(self._ingress, leader.receive_query)
+
+    def _task(self) -> Task:
+        snapshots, journal = self.config.snapshots, self.config.journal
+        return Task(
+            url=self.url,
+            creds=str(self._journal_creds),
+            snapshots=str(self._store.directory),
+            keep=snapshots.keep,
+            copies=snapshots.copies,
+            trim=journal.trim,
+            archive=None if journal.archive is None else str(journal.archive),
+        )
 
     def _request_epoch(self) -> None:
         if self._leader is not None:
@@ -286,8 +327,8 @@ class Daemon:
         error = task.exception()
         if error is None and task.get_name() == "standby":
             return
-        if isinstance(error, TakeoverRefused):
-            log.warning("another daemon took over", error=str(error))
+        if isinstance(error, StartOver):
+            log.warning("this standby has to start over", error=str(error))
             self.fail(error)
             return
         # Whoever leads now answers; nothing leaves this daemon any more, refusals included.

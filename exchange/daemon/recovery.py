@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from nats.errors import Error as NatsError
 
 from exchange.adapters.journal import JournalMissing
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
+from exchange.adapters.snapshot_copies import CopiesMissing
 from exchange.adapters.snapshots import SnapshotCorrupt
 
 if TYPE_CHECKING:
@@ -17,16 +19,42 @@ if TYPE_CHECKING:
 
     from exchange.adapters.fenced_log import FencedLog
     from exchange.adapters.high_water import HighWaterFile
+    from exchange.adapters.snapshot_copies import SnapshotCopies
     from exchange.adapters.snapshots import Snapshot, SnapshotStore
     from exchange.daemon.host import Host
 
-__all__ = ["catch_up", "load_newest"]
+__all__ = ["catch_up", "fetch_newer", "load_newest"]
 
 _RESTORE: Final = (
     "The server lost records or serves another store: restore its data, or, if the loss is accepted, remove"
 )
 
 log = structlog.get_logger(__name__)
+
+
+async def fetch_newer(store: SnapshotStore, copies: SnapshotCopies) -> int:
+    """Fetch the newest good copy of a snapshot that is newer than every good one here; return its record, or 0.
+
+    A server that does not give it is not in the way of a start from what is here.
+    """
+    here = next(store.whole_ones(), 0)
+    try:
+        await copies.open()
+        for index in await copies.indexes():
+            if index <= here:
+                break
+            try:
+                path = store.adopt(index, await copies.read(index))
+            except SnapshotCorrupt as error:
+                log.warning("copy of a snapshot skipped", snapshot=index, error=str(error))
+                continue
+            log.info("snapshot fetched from the server", snapshot=index, file=str(path))
+            return index
+    except CopiesMissing:
+        return 0
+    except (NatsError, OSError, TimeoutError) as error:
+        log.warning("copies of snapshots were not fetched", error=repr(error))
+    return 0
 
 
 def load_newest(store: SnapshotStore, new_host: Callable[[], Host]) -> tuple[Host, Snapshot | None]:
@@ -54,10 +82,12 @@ async def catch_up(
 
     Raises:
         JournalMissing: the journal is empty.
-        JournalCorrupt: it is shorter than, or differs from, what was acknowledged or taken a snapshot of here.
+        JournalCorrupt: it is shorter than, or differs from, what was acknowledged or taken a snapshot of here, or
+            it was trimmed and there is no snapshot from which it goes on.
     """
     started = time.monotonic()
     mark = high_water.read()
+    kept = await journal.first_index()
     last = await journal.last_index()
     if last == 0:
         message = "the journal is empty: it has no genesis; create the venue with `exchange init`"
@@ -68,9 +98,11 @@ async def catch_up(
             f"{_RESTORE} {high_water.path}"
         )
         raise JournalCorrupt(message)
-    if snapshot is not None:
-        await _compare(journal, store, snapshot, last)
     first = host.engine.index + 1
+    if first < kept:
+        raise JournalCorrupt(_describe_trimmed(kept, first - 1, store))
+    if snapshot is not None:
+        await _compare(journal, store, snapshot, kept, last)
     if mark is not None and mark[0] == host.engine.index:
         _compare_mark(host, mark[1], high_water)
     async with contextlib.aclosing(journal.read(first, last)) as records:
@@ -90,7 +122,15 @@ def _compare_mark(host: Host, acknowledged: bytes, high_water: HighWaterFile) ->
         raise JournalCorrupt(message)
 
 
-async def _compare(journal: FencedLog, store: SnapshotStore, snapshot: Snapshot, last: int) -> None:
+def _describe_trimmed(kept: int, newest: int, store: SnapshotStore) -> str:
+    found = f"the newest good snapshot is of record {newest}" if newest else "there is no good snapshot"
+    return (
+        f"the journal begins at record {kept}, because it was trimmed, and {found}, neither in {store.directory} nor "
+        f"on the server: put one of record {kept - 1} or later there, from a backup or from another daemon of the venue"
+    )
+
+
+async def _compare(journal: FencedLog, store: SnapshotStore, snapshot: Snapshot, kept: int, last: int) -> None:
     """Make sure that a snapshot is one of this journal: its record has the hash that the snapshot names."""
     index = snapshot.index
     if last < index:
@@ -99,11 +139,14 @@ async def _compare(journal: FencedLog, store: SnapshotStore, snapshot: Snapshot,
             f"{_RESTORE} {store.directory}"
         )
         raise JournalCorrupt(message)
+    if index < kept:
+        # The next record names the hash, and replay compares it.
+        return
     async with contextlib.aclosing(journal.read(index, index)) as records:
         async for _, body in records:
             if chain_hash(decode_record(body).previous_hash, body) != snapshot.hash:
                 message = (
-                    f"record {index} is not the one that {store.path(index)} was taken after: the journal was "
-                    f"replaced. Restore the right one, or, if this is intended, remove {store.directory}"
+                    f"record {index} is not the one that the snapshot {store.path(index)} was taken after: the "
+                    f"journal was replaced. Restore the right one, or, if this is intended, remove {store.directory}"
                 )
                 raise JournalCorrupt(message)

@@ -7,6 +7,7 @@ the first record of the next epoch, and the fence of the journal lets one of the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from exchange.daemon.leader import Sender, Snapshots
     from exchange.daemon.lease import Lease
 
-__all__ = ["Replica", "TakeoverRefused"]
+__all__ = ["FellBehind", "Replica", "StartOver", "TakeoverRefused"]
 
 _recovered: Final = crash_point("recovered")
 _before_epoch: Final = crash_point("before_epoch")
@@ -45,8 +46,16 @@ _POLL_MAX_S: Final = 0.25
 log = structlog.get_logger(__name__)
 
 
-class TakeoverRefused(Exception):
+class StartOver(Exception):
+    """Raised when a daemon can only go on by starting anew."""
+
+
+class TakeoverRefused(StartOver):
     """Raised when another daemon wrote first, so that this one has to start over and follow."""
+
+
+class FellBehind(StartOver):
+    """Raised when the journal was trimmed beyond what a standby has read: it starts over from a snapshot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,7 @@ class Replica:
         Raises:
             JournalCorrupt: a record does not follow the one before it.
             JournalGap: a record is missing.
+            FellBehind: the journal was trimmed meanwhile.
         """
         now_s, host = self.lease.now_s, self.host
         poll_s = min(takeover_after_s / _POLLS, _POLL_MAX_S)
@@ -98,6 +108,7 @@ class Replica:
                 log.warning("journal does not answer", error=str(error))
                 heard_s = now_s()
             except JournalGap:
+                await self._check_begin()
                 # What delivered the records may be gone with a server; what is really missing is so twice.
                 if missing == host.engine.index + 1:
                     raise
@@ -117,6 +128,17 @@ class Replica:
             self.high_water.write(index, host.hash)
         self.metrics.observe_followed(host.engine.index, host.engine.epoch)
         self.snapshots.offer(host)
+
+    async def _check_begin(self) -> None:
+        index = self.host.engine.index
+        with contextlib.suppress(NoAnswer):
+            first = await self.journal.first_index()
+            if first > index + 1:
+                message = (
+                    f"the journal was trimmed up to record {first - 1} while this standby was at record {index}: "
+                    "it starts over from a newer snapshot"
+                )
+                raise FellBehind(message)
 
     def _check_end(self, last: int) -> None:
         if last < self.host.engine.index:

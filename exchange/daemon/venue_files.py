@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from exchange.adapters.crash_points import crash_point
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.journal import Journal, create_stream
+from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.daemon.host import Host
 from exchange.engine.genesis import DEFAULT_SUPPLY, genesis_batch
 
@@ -93,13 +94,14 @@ async def create_venue(
     settings: Settings | None = None,
     replicas: int = 1,
 ) -> None:
-    """Create the journal with the genesis as its first record, unless it has one already.
+    """Create the journal with the genesis as its first record, unless it has one already, and the object store.
 
     Raises:
         Replaced: somebody else created the venue at the same moment.
     """
     await create_stream(client, replicas=replicas)
     _stream_created()
+    await SnapshotCopies(client).open(create=True)
     journal = Journal(client)
     await journal.open()
     if await journal.last_index():

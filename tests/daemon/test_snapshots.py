@@ -60,9 +60,8 @@ async def snapshot_now(setting: Setting) -> int:
     await wait_until(lambda: not taker.is_running, "the snapshot before does not end")
     before, usual = taker.taken_index, taker._every_commands
     taker._every_commands, taker._counted = 1, -1
-    await wait_until(lambda: taker.is_running, "no snapshot was begun")
-    taker._every_commands = usual
     await wait_until(lambda: taker.taken_index > before, "no snapshot was taken")
+    taker._every_commands = usual
     return taker.taken_index
 
 

@@ -161,6 +161,7 @@ ALERTS = {
         "1x20",
     ),
     "ExchangeSnapshotFailed": ('exchange_snapshots_total{outcome="failed"}', "0x20", "0 1x20"),
+    "ExchangePreservationFailed": ('exchange_preservations_total{outcome="failed"}', "0x20", "0 1x20"),
     "ExchangeDown": ('up{job="exchange"}', "1x20", "0x20"),
     "ExchangeAbsent": ("exchange_journal_index", "1+5x20", ""),
     "ExchangeNotLeading": ("exchange_journal_index", "1+5x20", "7x20"),

@@ -182,3 +182,11 @@ def test_snapshots_are_counted_by_outcome(scene: Scene) -> None:
     assert scene.series("snapshots_total") == {("taken",): 1, ("failed",): 1}
     assert scene.value("snapshot_index") == 7
     assert scene.value("snapshot_seconds") == 0.5
+
+
+def test_what_follows_a_snapshot_is_counted_by_outcome(scene: Scene) -> None:
+    """A failure does not forget where the journal begins."""
+    scene.metrics.observe_preserved(5, is_good=True)
+    scene.metrics.observe_preserved(0, is_good=False)
+    assert scene.series("preservations_total") == {("done",): 1, ("failed",): 1}
+    assert scene.value("journal_first_index") == 5

@@ -101,6 +101,8 @@ class Metrics:
         self._stages = {stage: Histogram(SECONDS) for stage in _STAGES}
         self._snapshot = (0, 0.0)
         self._snapshots = dict.fromkeys(_SNAPSHOT_OUTCOMES, 0)
+        self._first_index = 0
+        self._preservations = dict.fromkeys(_PRESERVATION_OUTCOMES, 0)
         self._scraping = Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -185,6 +187,11 @@ class Metrics:
         if is_good:
             self._snapshot = (index, seconds)
 
+    def observe_preserved(self, first_index: int, *, is_good: bool) -> None:
+        """Take in the end of what follows a snapshot; ``first_index`` is the first record that the journal keeps."""
+        self._preservations["done" if is_good else "failed"] += 1
+        self._first_index = first_index or self._first_index
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics in the format that ``accept`` asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
@@ -201,6 +208,7 @@ class Metrics:
             ("exchange_epoch", "Epoch of the last durable record; every new leader begins one.", self._epoch),
             ("exchange_journal_lag_seconds", "Age of the last durable record.", self._lag_s()),
             ("exchange_leading", "1 on the daemon that leads the venue, 0 on one that follows.", int(self._has_led)),
+            ("exchange_journal_first_index", "First record kept, as the leader last saw it.", self._first_index),
             ("exchange_snapshot_index", "Record of the newest snapshot that this daemon took.", self._snapshot[0]),
             ("exchange_snapshot_seconds", "Time that the newest snapshot took.", self._snapshot[1]),
         ):
@@ -233,6 +241,12 @@ class Metrics:
         for outcome, count in self._snapshots.items():
             snapshots.add_metric([outcome], count)
         yield snapshots
+        preservations = CounterMetricFamily(
+            "exchange_preservations", "Copying, archiving and trimming after a snapshot.", labels=["outcome"]
+        )
+        for outcome, count in self._preservations.items():
+            preservations.add_metric([outcome], count)
+        yield preservations
         yield CounterMetricFamily(
             "exchange_journal_bytes", "Bytes of the records that this daemon wrote.", self._journal_bytes
         )
@@ -256,6 +270,7 @@ class Metrics:
 
 _OUTCOMES: Final = ("accepted", "rejected")
 _SNAPSHOT_OUTCOMES: Final = ("taken", "failed")
+_PRESERVATION_OUTCOMES: Final = ("done", "failed")
 
 
 def _rejected(families: dict[str, int], batch: Batch, outputs: Outputs) -> dict[str, int]:
