@@ -40,12 +40,13 @@ class ConfigError(Exception):
 class NatsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say which NATS server to use: an external one by ``url``, else an embedded one on ``port``.
 
-    ``port`` 0 means a free one. ``creds`` and ``journal_creds`` default to the venue's keyring.
+    ``port`` 0 means a free one. The credentials default to the venue's keyring.
     """
 
     url: str | None = None
     creds: Path | None = None
     journal_creds: Path | None = None
+    system_creds: Path | None = None
     host: str = "127.0.0.1"
     port: Port = 4222
     sync: Literal["always", "lazy"] = "always"

@@ -80,10 +80,15 @@ class Signer:
         """Make a new key of one `Prefix` from the system's randomness."""
         return cls(nkeys.encode_seed(os.urandom(32), prefix).decode("ascii"))
 
-    def sign(self, name: str, subject: str, nats: dict[str, Any]) -> str:
-        """Return a JWT about the key `subject`, issued now by this key."""
+    def sign_account(self, claims: dict[str, Any], revocations: dict[str, int], issued_s: int) -> str:
+        """Return an account's claims with other revocations, issued at a second of the wall clock."""
+        nats = {**claims["nats"], "revocations": revocations}
+        return self.sign(claims["name"], claims["sub"], nats, issued_s=issued_s)
+
+    def sign(self, name: str, subject: str, nats: dict[str, Any], *, issued_s: int | None = None) -> str:
+        """Return a JWT about the key `subject`, issued by this key, now unless told otherwise."""
         body = {
-            "iat": int(time.time()),
+            "iat": int(time.time()) if issued_s is None else issued_s,
             "iss": self.public_key,
             "name": name,
             "nats": {**nats, "version": _VERSION},

@@ -17,6 +17,7 @@ import re
 import shutil
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,9 +39,10 @@ from exchange.messages.base import RESERVED_AGENT_IDS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["CredentialError", "Keyring", "agent_id_of"]
+__all__ = ["AccountOnly", "CredentialError", "Keyring", "account_of", "agent_id_of"]
 
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+_AHEAD: Final = re.compile(r"agents\.(\d+)\.jwt", re.ASCII)
 _ACCOUNTS: Final = ("sys", "agents", "core")
 _UNLIMITED: Final = -1
 
@@ -67,7 +69,20 @@ _USERS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     ),
     "journal": ("core", [">"], [">"]),
     "system": ("sys", ["$SYS.REQ.>"], ["$SYS.>", "_INBOX.system.>"]),
+    # What the daemon's guard may do of it: see who is connected, cut a connection off, pass on signed claims.
+    "guard": (
+        "sys",
+        [
+            "$SYS.REQ.SERVER.PING.STATSZ",
+            "$SYS.REQ.SERVER.*.CONNZ",
+            "$SYS.REQ.SERVER.*.KICK",
+            "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",
+        ],
+        ["$SYS.ACCOUNT.*.CONNECT", "$SYS.ACCOUNT.*.DISCONNECT", "_INBOX.guard.>"],
+    ),
 }
+_SINCE_0_1: Final = ("gateway", "journal", "system")
+"""The users that every keyring has; `Keyring.upgrade` adds the others to an older one."""
 
 
 class Keyring:
@@ -133,6 +148,8 @@ class Keyring:
                 raise CredentialError(message)
         for user, (account, _, _) in _USERS.items():
             file = directory / f"{user}.creds"
+            if user not in _SINCE_0_1 and not file.exists():
+                continue
             if user_claims_of(read_secret(file), file)["iss"] != claims[account]["sub"]:
                 message = f"{file} belongs to another venue; restore the keyring"
                 raise CredentialError(message)
@@ -146,7 +163,8 @@ class Keyring:
     @property
     def account_jwts(self) -> dict[str, str]:
         """Each account's public key and JWT, as `resolver_preload` wants them."""
-        return {str(self._claims(name)["sub"]): self._tokens[name] for name in _ACCOUNTS}
+        tokens = self._tokens | {"agents": self.current_claims()}
+        return {str(self._claims(name)["sub"]): tokens[name] for name in _ACCOUNTS}
 
     @property
     def system_account_id(self) -> str:
@@ -177,6 +195,32 @@ class Keyring:
     def system_creds_path(self) -> Path:
         """The credential of the system account; inbox `_INBOX.system`."""
         return self.path / "system.creds"
+
+    @property
+    def guard_creds_path(self) -> Path:
+        """The credential of the daemon's guard in the system account; inbox `_INBOX.guard`."""
+        return self.path / "guard.creds"
+
+    def upgrade(self) -> bool:
+        """Add what keyrings of earlier versions lack; tell whether there was anything.
+
+        Without the keys that it takes nothing happens: what is missing is then done without.
+
+        Raises:
+            CredentialError: the keyring cannot be written.
+        """
+        seed = self.path / "sys.nk"
+        if self.guard_creds_path.exists() or not seed.exists():
+            return False
+        with self._locked():
+            if not self.guard_creds_path.exists():
+                try:
+                    text = _user_creds("guard", self._signer("sys"))
+                    write_secret(self.guard_creds_path, text, replace=False)
+                except OSError as error:
+                    message = f"cannot write {self.guard_creds_path}: {error.strerror}"
+                    raise CredentialError(message) from None
+        return True
 
     def mint_agent(self, agent_id: str) -> str:
         """Return the text of a new `.creds` file for `agent_id`.
@@ -222,6 +266,29 @@ class Keyring:
             raise CredentialError(message) from None
         return True
 
+    def rotate_agent(self, agent_id: str, path: str | os.PathLike[str], *, grace_s: int = 0) -> str:
+        """Write a new credential of `agent_id` to `path`, and revoke all earlier ones; return the JWT of AGENTS.
+
+        With `grace_s` the earlier ones count for so many seconds more. What revokes them then is signed
+        now: `current_claims` brings it forth when it is time, without a key.
+
+        Raises:
+            CredentialError: the id is not allowed, `path` holds something else, or a key is missing.
+        """
+        _check_agent_id(agent_id)
+        file = Path(path)
+        self._signer("operator")
+        earlier = self._issued(agent_id)
+        try:
+            if os.path.lexists(file):
+                self._is_current(agent_id, file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_secret(file, self.mint_agent(agent_id), replace=True)
+        except OSError as error:
+            message = f"cannot write {file}: {error.strerror}"
+            raise CredentialError(message) from None
+        return self._revoke(earlier, int(time.time()) + grace_s)
+
     def revoke_agent(self, agent_id: str) -> str:
         """Revoke every credential minted so far for `agent_id`; return the new JWT of AGENTS.
 
@@ -233,18 +300,63 @@ class Keyring:
             CredentialError: the id is not allowed, or the operator's key is missing.
         """
         _check_agent_id(agent_id)
+        return self._revoke(self._issued(agent_id), int(time.time()))
+
+    def revoked_keys(self) -> dict[str, int]:
+        """Return the user keys that are revoked by now, each with the second up to which what it signed is void."""
+        return _revocations(claims_of(self.current_claims(), self.path / "agents.jwt"))
+
+    def is_revoked(self, agent_id: str) -> bool:
+        """Tell whether no credential minted so far for `agent_id` counts any more."""
+        return set(self._issued(agent_id)) <= self.revoked_keys().keys()
+
+    def current_claims(self) -> str:
+        """Return the JWT of AGENTS that counts by now, from the files: others may have changed it.
+
+        Raises:
+            CredentialError: it cannot be read.
+        """
+        _, file = max(
+            ((due, file) for due, file in self._signed_ahead() if due <= time.time()),
+            default=(0, self.path / "agents.jwt"),
+        )
+        token = read_text(file).strip()
+        claims_of(token, file)
+        return token
+
+    def next_change_s(self) -> float | None:
+        """Return at which second, by the wall clock, claims that were signed ahead begin to count."""
+        return min((float(due) for due, _ in self._signed_ahead() if due > time.time()), default=None)
+
+    def _signed_ahead(self) -> list[tuple[int, Path]]:
+        """Return the JWTs of AGENTS that wait for their time, each with the second from which it counts."""
+        found = ((_AHEAD.fullmatch(file.name), file) for file in self.path.iterdir())
+        return sorted((int(match[1]), file) for match, file in found if match)
+
+    def _revoke(self, keys: list[str], from_s: int) -> str:
+        """Sign that keys are void from a second on, and all that was signed ahead for later anew."""
         operator = self._signer("operator")
         file = self.path / "agents.jwt"
         with self._locked():
-            claims = claims_of(read_text(file).strip(), file)
-            nats = claims["nats"]
+            claims = claims_of(self.current_claims(), file)
             now = int(time.time())
-            revoked = nats.get("revocations", {}) | dict.fromkeys(self._issued(agent_id), now)
-            nats["revocations"] = revoked
-            token = operator.sign(claims["name"], claims["sub"], nats)
-            write_secret(file, token + "\n", replace=True)
-            self._tokens["agents"] = token
-        return token
+            ahead = self._signed_ahead()
+            planned = {due: _revocations(claims_of(read_text(each).strip(), each)) for due, each in ahead if due > now}
+            planned[max(from_s, now)] = planned.get(max(from_s, now), {}) | dict.fromkeys(keys, max(from_s, now))
+            revoked = _revocations(claims)
+            tokens = {now: operator.sign_account(claims, revoked | planned.pop(now, {}), now)}
+            revoked = _revocations(claims_of(tokens[now], file))
+            for due, more in sorted(planned.items()):
+                revoked = revoked | more
+                tokens[due] = operator.sign_account(claims, revoked, due)
+            for due, token in sorted(tokens.items()):
+                target = file if due == now else self.path / f"agents.{due}.jwt"
+                write_secret(target, token + "\n", replace=True)
+            for due, each in ahead:
+                if due <= now:
+                    each.unlink(missing_ok=True)
+            self._tokens["agents"] = tokens[now]
+        return tokens[now]
 
     def _claims(self, name: str) -> dict[str, Any]:
         return claims_of(self._tokens[name], self.path / f"{name}.jwt")
@@ -255,6 +367,7 @@ class Keyring:
         agents = self._claims("agents")
         public_key = {
             "operator": agents["iss"],
+            "sys": self.system_account_id,
             "agents-signing": agents["nats"]["signing_keys"][0]["key"],
         }[name]
         try:
@@ -276,8 +389,7 @@ class Keyring:
             raise CredentialError(message)
         # From the file: another process may have revoked it since this keyring was loaded.
         account = self.path / "agents.jwt"
-        revoked = claims_of(read_text(account).strip(), account)["nats"].get("revocations", {})
-        return claims["sub"] not in revoked
+        return claims["sub"] not in _revocations(claims_of(read_text(account).strip(), account))
 
     def _note_issued(self, agent_id: str, public_key: str) -> None:
         file = self.path / "issued"
@@ -305,6 +417,36 @@ class Keyring:
             yield
         finally:
             os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class AccountOnly:
+    """Stand in for a keyring where there is none: the account is known, its claims are somebody else's."""
+
+    agents_account_id: str
+
+    def current_claims(self) -> str:
+        """Return nothing."""
+        return ""
+
+    def revoked_keys(self) -> dict[str, int]:
+        """Return nothing."""
+        return {}
+
+
+def account_of(creds_path: str | os.PathLike[str]) -> str:
+    """Return the public key of the account to which the user of a `.creds` file belongs.
+
+    Raises:
+        CredentialError: the file is missing or is not a credential.
+    """
+    file = Path(creds_path)
+    return _account_in(user_claims_of(read_text(file), file))
+
+
+def _account_in(claims: dict[str, Any]) -> str:
+    """Return the account of a user's claims, which one of its signing keys may have issued."""
+    return str(claims["nats"].get("issuer_account") or claims["iss"])
 
 
 def agent_id_of(creds_path: str | os.PathLike[str]) -> str:
@@ -348,20 +490,24 @@ def _fill(directory: Path) -> None:
     texts["operator.jwt"] = operator_jwt + "\n"
     for name, account in accounts.items():
         texts[f"{name}.jwt"] = operator.sign(name.upper(), account.public_key, claims[name]) + "\n"
-    for name, (account_name, publish, subscribe) in _USERS.items():
-        user = Signer.generate(Prefix.USER)
-        nats = {
-            "type": "user",
-            "pub": {"allow": publish},
-            "sub": {"allow": subscribe},
-            "subs": _UNLIMITED,
-            "data": _UNLIMITED,
-            "payload": _UNLIMITED,
-        }
-        token = accounts[account_name].sign(name, user.public_key, nats)
-        texts[f"{name}.creds"] = creds_text(token, user)
+    for name, (account_name, _, _) in _USERS.items():
+        texts[f"{name}.creds"] = _user_creds(name, accounts[account_name])
     for file_name, text in texts.items():
         write_secret(directory / file_name, text, replace=False)
+
+
+def _user_creds(name: str, account: Signer) -> str:
+    """Return the `.creds` text of one of the venue's own users."""
+    _, publish, subscribe = _USERS[name]
+    user = Signer.generate(Prefix.USER)
+    unlimited = dict.fromkeys(("subs", "data", "payload"), _UNLIMITED)
+    nats = {"type": "user", "pub": {"allow": publish}, "sub": {"allow": subscribe}, **unlimited}
+    return creds_text(account.sign(name, user.public_key, nats), user)
+
+
+def _revocations(claims: dict[str, Any]) -> dict[str, int]:
+    """Return the revoked user keys of an account's claims."""
+    return dict(claims["nats"].get("revocations", {}))
 
 
 def _account_claims(scoped_key: str) -> dict[str, dict[str, Any]]:

@@ -36,6 +36,10 @@ BATCH_COMMANDS_MAX: Final = 2_000
 _COMMAND_PREFIX: Final = f"{SUBJECT_PREFIX}.cmd."
 _QUERY_PREFIX: Final = f"{SUBJECT_PREFIX}.query."
 _ROUTES_MAX: Final = 200_000
+_STRANGERS_MAX: Final = 1_000
+_SHUT_OUT_S: Final = 1.0
+_NOBODY: Final = "\0"
+"""Begins no reply subject."""
 
 _encode = msgspec.json.Encoder().encode
 _canonical = msgspec.msgpack.Encoder().encode
@@ -90,11 +94,16 @@ class _Bucket:
 class _Inbox:
     """Queue what one agent sent and nobody has looked at yet."""
 
-    __slots__ = ("agent", "bucket", "bytes", "commands", "queries", "query_bucket", "reply_prefix")
+    __slots__ = (
+        "agent", "bucket", "bytes", "commands", "patience", "queries", "query_bucket", "reply_prefix", "shut_until_s"
+    )  # fmt: skip
 
     def __init__(self, agent: str, limits: GatewayLimits, now_s: float) -> None:
         self.agent = agent
         self.reply_prefix = f"_INBOX.{agent}."
+        self.shut_until_s: float | None = None
+        # What is refused costs its sender patience; who has used it up floods.
+        self.patience = _Bucket(limits.refusals_per_s, limits.refusals_burst, now_s)
         self.commands: deque[tuple[str, str, bytes, float]] = deque()
         self.bytes = 0
         self.queries: deque[tuple[str, str, bytes]] = deque()
@@ -124,10 +133,15 @@ class Gateway:
         self._routes: dict[str, tuple[_Inbox, str]] = {}
         self._active: deque[_Inbox] = deque()
         self._active_queries: deque[_Inbox] = deque()
+        self._strangers: dict[str, _Inbox] = {}
+        self.on_flood: Callable[[str], None] = lambda _agent: None
+        """Called with an agent that floods, each time that it is shut out."""
         self.refusals: dict[str, int] = {}
         """How many messages each reason refused."""
         self.dropped: dict[str, int] = {}
         """How many messages were dropped without an answer, by reason."""
+        self.kicks: dict[str, int] = {}
+        """How many connections were cut off, by reason: the guard counts them."""
         self.closed: RefusalReason | None = None
         """Why no commands are taken at the moment, if so."""
 
@@ -139,18 +153,16 @@ class Gateway:
         if route is None:
             return
         inbox, family = route
-        if not reply.startswith(inbox.reply_prefix):
-            # Whoever gets an answer must be who asked: the server does not check reply subjects.
-            self._drop(RefusalReason.BAD_REPLY_SUBJECT)
+        if not reply.startswith(inbox.reply_prefix) and not self._is_let_in(inbox, reply):
             return
         size = len(payload)
         limits = self._limits
         if self.closed is not None:
-            self._refuse(reply, self.closed, "try again shortly with the same id")
+            self._refuse(inbox, reply, self.closed, "try again shortly with the same id")
         elif size > limits.payload_bytes_max:
-            self._refuse(reply, RefusalReason.TOO_LARGE, f"{size} bytes, at most {limits.payload_bytes_max}")
+            self._refuse(inbox, reply, RefusalReason.TOO_LARGE, f"{size} bytes, at most {limits.payload_bytes_max}")
         elif len(inbox.commands) >= limits.queue_messages_max or inbox.bytes + size > limits.queue_bytes_max:
-            self._refuse(reply, RefusalReason.QUEUE_FULL, f"{len(inbox.commands)} messages wait already")
+            self._refuse(inbox, reply, RefusalReason.QUEUE_FULL, f"{len(inbox.commands)} messages wait already")
         else:
             if not inbox.commands:
                 self._active.append(inbox)
@@ -163,15 +175,14 @@ class Gateway:
         if route is None:
             return
         inbox, family = route
-        if not reply.startswith(inbox.reply_prefix):
-            self._drop(RefusalReason.BAD_REPLY_SUBJECT)
+        if not reply.startswith(inbox.reply_prefix) and not self._is_let_in(inbox, reply):
             return
         if len(payload) > self._limits.payload_bytes_max:
-            self._refuse(reply, RefusalReason.TOO_LARGE, f"{len(payload)} bytes")
+            self._refuse(inbox, reply, RefusalReason.TOO_LARGE, f"{len(payload)} bytes")
         elif len(inbox.queries) >= self._limits.queries_queue_max:
-            self._refuse(reply, RefusalReason.QUEUE_FULL, f"{len(inbox.queries)} queries wait already")
+            self._refuse(inbox, reply, RefusalReason.QUEUE_FULL, f"{len(inbox.queries)} queries wait already")
         elif not inbox.query_bucket.take(1, self._now_s()):
-            self._refuse(reply, RefusalReason.RATE_LIMITED, f"{self._limits.queries_per_s} queries per second")
+            self._refuse(inbox, reply, RefusalReason.RATE_LIMITED, f"{self._limits.queries_per_s} queries per second")
         else:
             if not inbox.queries:
                 self._active_queries.append(inbox)
@@ -192,26 +203,40 @@ class Gateway:
     def _find_route(self, subject: str, reply: str, prefix: str) -> tuple[_Inbox, str] | None:
         """Find who sent a message and to which family; the server has checked the sender's token."""
         agent, _, family = subject.removeprefix(prefix).partition(".")
-        if not subject.startswith(prefix) or not agent or not family or "." in family:
+        if not subject.startswith(prefix) or not agent:
             self._drop(RefusalReason.BAD_SUBJECT)
+            return None
+        inbox = self._inboxes.get(agent) or self._find_inbox(agent)
+        if not family or "." in family:
+            self._drop(RefusalReason.BAD_SUBJECT)
+            self._lose_patience(inbox)
             return None
         if agent not in self._engine.agents:
             # An agent with a credential that the venue does not know gets an answer but no queue.
-            if reply.startswith(f"_INBOX.{agent}."):
+            if not reply.startswith(inbox.reply_prefix):
+                self._drop(RefusalReason.UNKNOWN_AGENT if inbox.shut_until_s is None else RefusalReason.FLOODING)
+                self._lose_patience(inbox)
+            else:
                 # While the journal does not answer, another daemon may have registered it.
                 reason = self.closed or RefusalReason.UNKNOWN_AGENT
-                self._refuse(reply, reason, f"{agent} is not registered at this venue")
-            else:
-                self._drop(RefusalReason.UNKNOWN_AGENT)
+                self._refuse(inbox, reply, reason, f"{agent} is not registered at this venue")
             return None
-        inbox = self._inboxes.get(agent)
-        if inbox is None:
-            inbox = self._inboxes[agent] = _Inbox(agent, self._limits, self._now_s())
         # Families come from the sender, so what is remembered of them is bounded.
         if len(self._routes) >= _ROUTES_MAX:
             self._routes.clear()
         route = self._routes[subject] = (inbox, family)
         return route
+
+    def _find_inbox(self, agent: str) -> _Inbox:
+        """Make the inbox of an agent; those of strangers are few, and forgotten when they are many."""
+        inbox = self._strangers.pop(agent, None) or _Inbox(agent, self._limits, self._now_s())
+        if agent in self._engine.agents:
+            self._inboxes[agent] = inbox
+            return inbox
+        if len(self._strangers) >= _STRANGERS_MAX:
+            self._strangers.clear()
+        self._strangers[agent] = inbox
+        return inbox
 
     # ── what goes on ────────────────────────────────────────────────────────────────────────────
 
@@ -262,35 +287,35 @@ class Gateway:
         try:
             commands: list[Command] = _many.decode(payload) if is_array else [_one.decode(payload)]
         except Exception as error:  # noqa: BLE001 - invalid UTF-8 and deep nesting raise types of their own
-            self._refuse(reply, RefusalReason.MALFORMED, _describe(error))
+            self._refuse(inbox, reply, RefusalReason.MALFORMED, _describe(error))
             return None
         for command in commands:
             if _FAMILIES[type(command)] != family:
                 detail = f"a command of family {_FAMILIES[type(command)]} was sent to {family}"
-                self._refuse(reply, RefusalReason.WRONG_FAMILY, detail, command.id)
+                self._refuse(inbox, reply, RefusalReason.WRONG_FAMILY, detail, command.id)
                 return None
         if not 0 < len(commands) <= MAX_ARRAY_COMMANDS:
-            self._refuse(reply, RefusalReason.TOO_MANY_COMMANDS, f"{len(commands)}; 1 … {MAX_ARRAY_COMMANDS}")
+            self._refuse(inbox, reply, RefusalReason.TOO_MANY_COMMANDS, f"{len(commands)}; 1 … {MAX_ARRAY_COMMANDS}")
             return None
         if self._engine.agents[inbox.agent].state == "revoked":
-            self._refuse(reply, RefusalReason.AGENT_REVOKED, f"{inbox.agent} was revoked")
+            self._refuse(inbox, reply, RefusalReason.AGENT_REVOKED, f"{inbox.agent} was revoked")
             return None
         if not inbox.bucket.take(len(commands), now_s):
             detail = f"at most {self._limits.commands_per_s} commands per second"
-            self._refuse(reply, RefusalReason.RATE_LIMITED, detail, commands[0].id)
+            self._refuse(inbox, reply, RefusalReason.RATE_LIMITED, detail, commands[0].id)
             return None
         first = commands[0]
         if not is_array and not time_us <= first.valid_until_us <= time_us + MAX_VALIDITY_US:
-            return self._admit_untimely(inbox.agent, reply, first, time_us)
+            return self._admit_untimely(inbox, reply, first, time_us)
         return commands
 
-    def _admit_untimely(self, agent: str, reply: str, command: Command, time_us: int) -> list[Command] | None:
+    def _admit_untimely(self, inbox: _Inbox, reply: str, command: Command, time_us: int) -> list[Command] | None:
         """Let a late copy of a known command through to its outcome; refuse any other."""
-        if self._engine.find_outcome(agent, command.id) is not None:
+        if self._engine.find_outcome(inbox.agent, command.id) is not None:
             return [command]
         reason = RefusalReason.EXPIRED if command.valid_until_us < time_us else RefusalReason.VALID_UNTIL_TOO_FAR
         detail = f"valid_until_us {command.valid_until_us}, venue time {time_us}, at most 60 s ahead"
-        self._refuse(reply, reason, detail, command.id)
+        self._refuse(inbox, reply, reason, detail, command.id)
         return None
 
     def take_queries(self, count: int) -> list[PendingQuery]:
@@ -305,18 +330,61 @@ class Gateway:
             try:
                 query: Query = _query.decode(payload)
             except Exception as error:  # noqa: BLE001 - as for commands
-                self._refuse(reply, RefusalReason.MALFORMED, _describe(error))
+                self._refuse(inbox, reply, RefusalReason.MALFORMED, _describe(error))
                 continue
             if self._engine.agents[inbox.agent].state == "revoked":
-                self._refuse(reply, RefusalReason.AGENT_REVOKED, f"{inbox.agent} was revoked")
+                self._refuse(inbox, reply, RefusalReason.AGENT_REVOKED, f"{inbox.agent} was revoked")
                 continue
             if _FAMILIES[type(query)] != family:
-                self._refuse(reply, RefusalReason.WRONG_FAMILY, f"this query belongs to {_FAMILIES[type(query)]}")
+                self._refuse(
+                    inbox, reply, RefusalReason.WRONG_FAMILY, f"this query belongs to {_FAMILIES[type(query)]}"
+                )
                 continue
             taken.append(PendingQuery(inbox.agent, reply, query))
         return taken
 
     # ── what is turned away ─────────────────────────────────────────────────────────────────────
+
+    def _is_let_in(self, inbox: _Inbox, reply: str) -> bool:
+        """Drop a message whose reply subject is not in its sender's inbox, or whose sender is shut out.
+
+        Whoever gets an answer must be who asked: the server does not check reply subjects.
+        """
+        if inbox.shut_until_s is not None:
+            if self._now_s() < inbox.shut_until_s:
+                self._drop(RefusalReason.FLOODING)
+                return False
+            inbox.shut_until_s = None
+            inbox.reply_prefix = f"_INBOX.{inbox.agent}."
+            if reply.startswith(inbox.reply_prefix):
+                return True
+        self._drop(RefusalReason.BAD_REPLY_SUBJECT)
+        self._lose_patience(inbox)
+        return False
+
+    def _lose_patience(self, inbox: _Inbox) -> None:
+        """Count one more message that was for nothing; shut its sender out when they are too many.
+
+        What it has waiting is dropped, and for a second whatever else arrives: that costs next to nothing,
+        while each refusal costs as much as an order.
+        """
+        now_s = self._now_s()
+        if inbox.shut_until_s is not None and now_s < inbox.shut_until_s:
+            return
+        if inbox.patience.take(1, now_s):
+            return
+        inbox.shut_until_s = now_s + _SHUT_OUT_S
+        inbox.reply_prefix = _NOBODY
+        if inbox.commands:
+            self._active.remove(inbox)
+        if inbox.queries:
+            self._active_queries.remove(inbox)
+        for _ in range(len(inbox.commands) + len(inbox.queries)):
+            self._drop(RefusalReason.FLOODING)
+        inbox.commands.clear()
+        inbox.queries.clear()
+        inbox.bytes = 0
+        self.on_flood(inbox.agent)
 
     def count_undecodable(self) -> None:
         """Count a message whose subject or reply subject is not even ASCII."""
@@ -325,10 +393,13 @@ class Gateway:
     def _drop(self, reason: RefusalReason) -> None:
         self.dropped[reason.value] = self.dropped.get(reason.value, 0) + 1
 
-    def _refuse(self, reply: str, reason: RefusalReason, detail: str, command_id: str | None = None) -> None:
+    def _refuse(
+        self, inbox: _Inbox, reply: str, reason: RefusalReason, detail: str, command_id: str | None = None
+    ) -> None:
         self.refusals[reason.value] = self.refusals.get(reason.value, 0) + 1
         refusal = Refusal(reason, detail, self._engine.time_us, command_id)
         self._send(reply, _encode(refusal))
+        self._lose_patience(inbox)
 
 
 def _describe(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from exchange.cli._names import MaybeAmount, check_agent_id
 from exchange.cli._output import CliError, Json, print_json, print_pairs, print_table, say
+from exchange.cli._revoking import load_keyring, reconcile_, revoke_, rotate_
 from exchange.cli._venue import Venue
 from exchange.messages.base import Role
 
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent_sdk import Agent, AgentInfo
-    from exchange.adapters.credentials import Keyring
 
-__all__ = ["add_", "list_", "resume_", "suspend_"]
+__all__ = ["add_", "list_", "reconcile_", "resume_", "revoke_", "rotate_", "suspend_"]
 
 
 def add_(
@@ -70,7 +70,7 @@ async def _add(
 ) -> None:
     check_agent_id(name)
     check_agent_id(owner, "owner")
-    keyring = _keyring(venue)
+    keyring = load_keyring(venue)
     async with venue.connect() as operator:
         granted = await _register(operator, name, owner, roles, endowment, skills)
     # Minting follows the registration: a credential of nobody is never handed out.
@@ -94,19 +94,6 @@ async def _add(
             ("credential", path if written else f"{path} (kept)"),
         ]
     )
-
-
-def _keyring(venue: Venue) -> Keyring:
-    """Load the keys that sign credentials, before anything is registered."""
-    from exchange.adapters.credentials import Keyring
-
-    if not venue.files.exists():
-        message = (
-            f"{venue.directory} holds no keys, and credentials are signed with them; "
-            "run this where the venue was created, with its --data"
-        )
-        raise CliError(message)
-    return Keyring.load(venue.files.keys)
 
 
 async def _register(

@@ -110,6 +110,7 @@ def _keys(files: VenueFiles, operator: str | None) -> tuple[Keyring, str]:
 
     if files.exists():
         keyring = Keyring.load(files.keys)
+        keyring.upgrade()
         name = operator_of(files.data)
         if operator is not None and operator != name:
             message = f"{files.data} holds the venue of operator {name!r}, not {operator!r}; choose another --data"
@@ -127,9 +128,9 @@ def _keys(files: VenueFiles, operator: str | None) -> tuple[Keyring, str]:
 
 def _write_server_files(files: VenueFiles, keyring: Keyring, nats: str | None) -> None:
     """Write what an external server needs to trust the venue; claims only, no secrets."""
-    from exchange.adapters.embedded_server import auth_config, server_config
+    from exchange.adapters.embedded_server import server_config
 
-    (files.data / "auth.conf").write_text(auth_config(keyring), encoding="utf-8")
+    files.write_trust(keyring)
     if nats is None:
         return
     try:

@@ -39,6 +39,7 @@ def serve(
     nats: str | None = None,
     creds: Path | None = None,
     journal_creds: Path | None = None,
+    system_creds: Path | None = None,
     host: str | None = None,
     port: int | None = None,
     metrics_port: int | None = None,
@@ -66,6 +67,8 @@ def serve(
         Credential of the gateway (default: the venue's own).
     journal_creds
         Credential of the journal (default: the venue's own).
+    system_creds
+        Credential in the system account, to disconnect agents with (default: the venue's own).
     host
         Address on which the embedded server listens (default: 127.0.0.1).
     port
@@ -94,6 +97,7 @@ def serve(
             "nats.url": nats,
             "nats.creds": creds,
             "nats.journal_creds": journal_creds,
+            "nats.system_creds": system_creds,
             "nats.host": host,
             "nats.port": port,
             "metrics.port": metrics_port,

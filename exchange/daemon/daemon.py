@@ -11,15 +11,17 @@ import structlog
 
 from exchange.adapters import bus
 from exchange.adapters.clock import VenueClock
-from exchange.adapters.credentials import CredentialError, Keyring
+from exchange.adapters.credentials import AccountOnly, CredentialError, Keyring, account_of
 from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError
 from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
 from exchange.adapters.metrics import Metrics, MetricsServer
 from exchange.adapters.records import JournalCorrupt
+from exchange.adapters.server_admin import ServerAdmin
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.daemon.guard import Guard
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
 from exchange.daemon.preserve import Task
@@ -82,6 +84,7 @@ class Daemon:
         self._journal: Journal | None = None
         self._journal_creds: Path | None = None
         self._leader: Leader | None = None
+        self._keyring: Keyring | None = None
         self._ingress = bus.Ingress()
         self._outgoing = NatsClient()
         self._egress = bus.Egress(self._outgoing, self._lease.wait_to_refuse)
@@ -115,7 +118,7 @@ class Daemon:
                 "(an embedded server ends with its daemon)"
             )
             raise DaemonError(message)
-        keyring = await self._start_server()
+        keyring = self._keyring = await self._start_server()
         nats = self.config.nats
         gateway_creds = nats.creds or (keyring.gateway_creds_path if keyring else None)
         journal_creds = nats.journal_creds or (keyring.journal_creds_path if keyring else None)
@@ -176,7 +179,9 @@ class Daemon:
         nats = self.config.nats
         self._creating = None
         if nats.url is not None:
-            return Keyring.load(self.files.keys) if self.files.exists() else None
+            if not self.files.exists():
+                return None
+            return _upgraded(Keyring.load(self.files.keys))
         operator = self.files.creating_operator()
         if operator is None and self.files.exists():
             keyring = Keyring.load(self.files.keys)
@@ -184,6 +189,7 @@ class Daemon:
             # New, or a start before this one was killed while it created the venue.
             operator = operator or OPERATOR
             keyring = self.files.create_keyring(operator)
+        _upgraded(keyring)
         self._creating = operator
         if nats.sync == "lazy":
             log.warning("lazy sync: a power loss may lose acknowledged orders")
@@ -295,6 +301,30 @@ class Daemon:
             preserver.want()
         await bus.subscribe_commands(self._ingress, leader.receive_command)
         await bus.subscribe_queries(self._ingress, leader.receive_query)
+        self._run(self._guard(replica.host, leader), "guard")
+
+    async def _guard(self, host: Host, leader: Leader) -> None:
+        """Watch the connections of the agents, where there is a credential for it. The venue trades without, too."""
+        nats, keyring = self.config.nats, self._keyring
+        creds = nats.system_creds or (keyring.guard_creds_path if keyring else None)
+        if creds is None or not creds.exists():
+            log.warning(
+                "nobody is disconnected: there is no credential for it",
+                advice="give --system-creds, or run `exchange init` again where the venue's keys are",
+            )
+            return
+        client = NatsClient()
+        self._closing.push_async_callback(client.close)
+        claims = keyring or AccountOnly(account_of(nats.creds or creds))
+        guard = Guard(host, ServerAdmin(client), claims, self.config.limits, leader.submit, time.monotonic)
+        try:
+            await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=guard.look_again)
+        except bus.BusError as error:
+            log.warning("nobody is disconnected: the server does not accept the credential", error=str(error))
+            return
+        host.gateway.on_flood = guard.report_flood
+        host.gateway.kicks = guard.kicks
+        await guard.run()
 
     def _task(self) -> Task:
         snapshots, journal = self.config.snapshots, self.config.journal
@@ -325,7 +355,7 @@ class Daemon:
         if task.cancelled():
             return
         error = task.exception()
-        if error is None and task.get_name() == "standby":
+        if error is None and task.get_name() in ("standby", "guard"):
             return
         if isinstance(error, StartOver):
             log.warning("this standby has to start over", error=str(error))
@@ -336,3 +366,12 @@ class Daemon:
         self._egress.silence()
         log.critical("stopped leading", task=task.get_name(), error=repr(error))
         self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")
+
+
+def _upgraded(keyring: Keyring) -> Keyring:
+    """Add to a keyring what this version needs, if its place may be written."""
+    try:
+        keyring.upgrade()
+    except CredentialError as error:
+        log.warning("the keyring cannot be completed", error=str(error))
+    return keyring

@@ -26,7 +26,7 @@ from exchange.build_info import VERSION
 from exchange.daemon.answers import Answers
 from exchange.engine import Batch, Engine, Outputs, Submission, hash_state
 from exchange.mechanisms.base import EngineBroken
-from exchange.messages.base import SUBJECT_PREFIX
+from exchange.messages.base import SUBJECT_PREFIX, VENUE_AGENT, Command
 from exchange.messages.venue import EventsMessage, Heartbeat
 from exchange.views import MarketData, RecentEvents, RecentTrades
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Host", "Step", "decode_batch"]
 
 _encode = msgspec.json.Encoder().encode
+_canonical = msgspec.msgpack.Encoder().encode
 
 MESSAGE_BYTES_MAX = 512 * 1024
 """Event messages and replies are split or paged below this."""
@@ -74,6 +75,7 @@ class Host:
         started_s = now_s()
         self.answers.uptime_s = lambda: now_s() - started_s
         self.incarnation = 1
+        self._own: list[Command] = []
         self.hash = GENESIS_HASH
         """The chain hash of the last record, which the next one names."""
 
@@ -87,7 +89,22 @@ class Host:
         if self.engine.deadlines_left(time_us):
             return self.apply([], [], time_us, self.engine.epoch)
         submissions, pending = self.gateway.cut(time_us)
+        if self._own:
+            # Behind the agents', so that outcomes and senders still pair up from the front.
+            submissions += [(VENUE_AGENT, command, _canonical(command)) for command in self._own]
+            self._own.clear()
         return self.apply(submissions, pending, time_us, self.engine.epoch)
+
+    def submit(self, command: Command) -> None:
+        """Let the venue itself give a command, in the next batch: its rules apply, but no rights are needed.
+
+        It is journaled like any other, and nobody hears its outcome. A daemon that ends before has forgotten it.
+        """
+        self._own.append(command)
+
+    def has_own(self) -> bool:
+        """Return whether commands of the venue itself wait."""
+        return bool(self._own)
 
     def begin_epoch(self, time_us: int) -> Step:
         """Apply the empty first batch of a new epoch: from it on, this host speaks for the venue."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from exchange.adapters.metrics import Metrics
     from exchange.daemon.host import Host, Step
     from exchange.daemon.lease import Lease
+    from exchange.messages.base import Command
 
 __all__ = ["ConservationBroken", "Leader", "Sender", "Snapshots"]
 
@@ -100,6 +101,11 @@ class Leader:
         self._host.gateway.receive_query(subject, reply, payload)
         self._work.set()
 
+    def submit(self, command: Command) -> None:
+        """Give a command of the venue itself, with the next batch."""
+        self._host.submit(command)
+        self._work.set()
+
     def request_epoch(self) -> None:
         """Begin a new epoch before anything else is sent: what was sent may not have arrived."""
         self._new_epoch = True
@@ -134,7 +140,7 @@ class Leader:
                 await self._egress.send(host.answer_queries(_QUERIES_PER_TURN))
             # Whoever stood still for so long that another may lead finds out first.
             is_beat = loop.time() >= next_beat or not lease.is_held
-            if gateway.has_commands() or is_beat or self._is_due():
+            if gateway.has_commands() or is_beat or host.has_own() or self._is_due():
                 await self._lead_batch()
                 self._snapshots.offer(host)
             if is_beat:

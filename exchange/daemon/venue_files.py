@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from exchange.adapters.crash_points import crash_point
 from exchange.adapters.credentials import Keyring
+from exchange.adapters.embedded_server import auth_config
 from exchange.adapters.journal import Journal, create_stream
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.daemon.host import Host
@@ -64,6 +65,10 @@ class VenueFiles:
         keyring.write_agent_creds(operator, self.agent_creds(operator))
         _keys_written()
         return keyring
+
+    def write_trust(self, keyring: Keyring) -> None:
+        """Write `auth.conf`, from which a server learns whom to trust: signed claims, no secrets."""
+        (self.data / "auth.conf").write_text(auth_config(keyring), encoding="utf-8")
 
     def creating_operator(self) -> str | None:
         """Return the first operator of a venue that is still being created, None of one that is not."""

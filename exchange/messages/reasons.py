@@ -82,6 +82,7 @@ class RefusalReason(StrEnum):
     VALID_UNTIL_TOO_FAR = "valid_until_too_far"
     RATE_LIMITED = "rate_limited"
     QUEUE_FULL = "queue_full"
+    FLOODING = "flooding"
     QUARANTINED = "quarantined"
     NOT_LEADING = "not_leading"
     JOURNAL_UNAVAILABLE = "journal_unavailable"

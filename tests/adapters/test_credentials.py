@@ -226,10 +226,71 @@ def test_agent_id_of_refuses_what_is_not_an_agents(keyring: Keyring, tmp_path: P
 def test_no_secret_is_shown(keyring: Keyring, tmp_path: Path) -> None:
     """No seed appears in a repr, nor in the error about a file that holds one."""
     seeds = seeds_of(keyring)
-    assert len(seeds) == 8
+    assert len(seeds) == 9
     broken = tmp_path / "broken.creds"
     broken.write_text(keyring.gateway_creds_path.read_text().replace("eyJ", "xyz"))
     with pytest.raises(CredentialError) as raised:
         agent_id_of(broken)
     shown = repr(keyring) + str(raised.value) + repr(vars(keyring))
     assert not [seed for seed in seeds if seed in shown]
+
+
+def test_an_older_keyring_gets_what_it_lacks(keyring: Keyring) -> None:
+    """A keyring without the guard's credential loads; `upgrade` adds it once, and not without the key for it."""
+    keyring.guard_creds_path.unlink()
+    (keyring.path / "sys.nk").rename(keyring.path.parent / "sys.nk")
+    older = Keyring.load(keyring.path)
+    assert not older.upgrade()
+    assert not older.guard_creds_path.exists()
+    (keyring.path.parent / "sys.nk").rename(keyring.path / "sys.nk")
+    assert older.upgrade()
+    assert not older.upgrade()
+    assert older.guard_creds_path.stat().st_mode & 0o777 == 0o600
+    assert claims_in(older.guard_creds_path.read_text())["iss"] == older.system_account_id
+    Keyring.load(keyring.path)
+
+
+def test_rotating_replaces_the_file_and_revokes_what_came_before(keyring: Keyring, tmp_path: Path) -> None:
+    """All earlier keys are void at once; the new file is whole, private and another; others stay as they are."""
+    file, copy = tmp_path / "alice.creds", tmp_path / "copy.creds"
+    keyring.write_agent_creds("alice", file)
+    copy.write_text(keyring.mint_agent("alice"))
+    keyring.write_agent_creds("bob", tmp_path / "bob.creds")
+    old = {claims_in(each.read_text())["sub"] for each in (file, copy)}
+    keyring.rotate_agent("alice", file)
+    assert agent_id_of(file) == "alice"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert keyring.revoked_keys().keys() == old
+    assert claims_in(file.read_text())["sub"] not in old
+    assert not keyring.is_revoked("alice")
+    with pytest.raises(CredentialError, match="another agent"):
+        keyring.rotate_agent("alice", tmp_path / "bob.creds")
+
+
+def test_a_grace_is_signed_ahead(keyring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends later is signed now, is brought forth when it is time without any key, and survives other changes."""
+    now = 1_800_000_000
+    monkeypatch.setattr("time.time", lambda: now)
+    file = tmp_path / "alice.creds"
+    keyring.write_agent_creds("alice", file)
+    first = claims_in(file.read_text())["sub"]
+    keyring.rotate_agent("alice", file, grace_s=3_600)
+    assert (keyring.revoked_keys(), keyring.next_change_s()) == ({}, now + 3_600)
+    # Another agent's revocation meanwhile must not be lost when the time has come.
+    keyring.write_agent_creds("bob", tmp_path / "bob.creds")
+    keyring.revoke_agent("bob")
+    bob = claims_in((tmp_path / "bob.creds").read_text())["sub"]
+    assert keyring.revoked_keys().keys() == {bob}
+    for seed in keyring.path.glob("*.nk"):
+        seed.rename(tmp_path / seed.name)
+    now += 3_601
+    daemon = Keyring.load(keyring.path)
+    assert daemon.revoked_keys().keys() == {first, bob}
+    assert daemon.next_change_s() is None
+    assert claims_in(daemon.account_jwts[daemon.agents_account_id])["nats"]["revocations"].keys() == {first, bob}
+    for seed in tmp_path.glob("*.nk"):
+        seed.rename(keyring.path / seed.name)
+    # The next change takes it over, and the file that was signed ahead goes.
+    daemon.revoke_agent("alice")
+    assert first in daemon.revoked_keys()
+    assert [path.name for path in keyring.path.glob("agents.*.jwt")] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import stat
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent_sdk import connect
+from agent_sdk import ConnectionFailed, CredentialsError, NatsTransport, Refused, connect
 from tests.cli.conftest import Call
 from tests.cli.program import TIMEOUT_S, Serving, environment, run, run_json
 
@@ -316,3 +317,84 @@ def test_no_secret_is_in_the_logs(tmp_path: Path) -> None:
     assert len(secrets) > 10
     for secret in secrets:
         assert secret not in logs
+
+
+# ── revoking and rotating ───────────────────────────────────────────────────────────────────────
+
+
+def connects(url: str, creds: Path) -> bool:
+    """Tell whether an agent gets in with a credential."""
+
+    async def try_it() -> bool:
+        try:
+            async with connect(url, creds, timeout=5):
+                return True
+        except (CredentialsError, ConnectionFailed, Refused):
+            return False
+
+    return asyncio.run(try_it())
+
+
+def test_rotating_ends_the_old_credential_and_not_the_agent(venue: Serving, tmp_path: Path) -> None:
+    """While it trades, an agent's credential is replaced: its program goes on by itself, a copy gets in no more."""
+    added = run_json("agent", "add", "rita", "--owner", "acme", "--data", venue.data)
+    creds, copy = Path(added["creds"]), tmp_path / "copy.creds"
+    copy.write_bytes(creds.read_bytes())
+
+    async def trade_on() -> None:
+        back = asyncio.Event()
+        transport = NatsTransport(venue.facts["url"], creds)
+        transport.on_connection(lambda event: back.set() if event.kind == "reconnected" else None)
+        async with connect(transport=transport) as agent:
+            await asyncio.to_thread(run_json, "agent", "rotate", "rita", "--data", venue.data)
+            async with asyncio.timeout(TIMEOUT_S):
+                await back.wait()
+            assert (await agent.balances())["credit"].available > 0
+
+    asyncio.run(trade_on())
+    assert connects(venue.facts["url"], creds)
+    assert not connects(venue.facts["url"], copy)
+    # The same again with time to spare: now the one before still counts.
+    copy.write_bytes(creds.read_bytes())
+    out = tmp_path / "new.creds"
+    facts = run_json("agent", "rotate", "rita", "--grace", "1h", "--out", out, "--data", venue.data)
+    assert facts == {"agent": "rita", "creds": str(out), "grace_s": 3_600}
+    assert connects(venue.facts["url"], copy)
+    assert connects(venue.facts["url"], out)
+
+
+def test_revoking_ends_agent_credential_and_session(venue: Serving) -> None:
+    """One command, which may be repeated, and everything of it is done; the server knows it, too."""
+    added = run_json("agent", "add", "rolf", "--owner", "acme", "--data", venue.data)
+
+    async def be_cut_off() -> None:
+        lost = asyncio.Event()
+        transport = NatsTransport(venue.facts["url"], added["creds"])
+        transport.on_connection(lambda event: lost.set() if event.kind == "disconnected" else None)
+        async with connect(transport=transport):
+            await asyncio.to_thread(run_json, "agent", "revoke", "rolf", "--data", venue.data)
+            async with asyncio.timeout(TIMEOUT_S):
+                await lost.wait()
+
+    asyncio.run(be_cut_off())
+    assert not connects(venue.facts["url"], Path(added["creds"]))
+    again = run_json("agent", "revoke", "rolf", "--data", venue.data)
+    assert again == {"agent": "rolf", "state": "revoked", "changed": False, "credentials_revoked": True}
+    done = run("agent", "rotate", "rolf", "--data", venue.data)
+    assert "agent 'rolf' was revoked for good" in done.stderr
+    done = run("agent", "rotate", "nobody", "--data", venue.data)
+    assert "agent 'nobody' is not registered" in done.stderr
+
+
+def test_what_was_revoked_from_afar_is_reconciled_with_the_keys(venue: Serving, tmp_path: Path) -> None:
+    """Without the keys the venue's part is done and the rest is told; where they are one command does it."""
+    run_json("agent", "add", "rosa", "--owner", "acme", "--data", venue.data)
+    operator = venue.facts["operator_creds"]
+    afar = ("--data", tmp_path / "none", "--nats", venue.facts["url"], "--creds", operator)
+    done = run("agent", "revoke", "rosa", *afar)
+    assert done.returncode == 0, done.stderr
+    assert "rosa is revoked." in done.stdout
+    assert "run `exchange agent reconcile` where the venue's keys are" in done.stderr
+    assert run("agent", "rotate", "rosa", *afar).returncode == 1
+    assert run_json("agent", "reconcile", "--data", venue.data) == {"revoked": ["rosa"]}
+    assert run_json("agent", "reconcile", "--data", venue.data) == {"revoked": []}

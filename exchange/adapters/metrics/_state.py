@@ -41,6 +41,9 @@ OTHER: Final = "_other"
 _READINGS_MAX: Final = 1_000
 """So many rows may one mechanism add to a scrape."""
 
+KICK_REASONS: Final = ("flood", "revoked", "connections")
+"""Why the daemon's guard cuts a connection off."""
+
 _LOOKS_MAX: Final = 20
 _LOOK_AGAIN_S: Final = 0.001
 _CREDIT_SCALE: Final = 10**CREDIT_DECIMALS
@@ -93,6 +96,10 @@ class StateCollector:
             for reason in RefusalReason:
                 family.add_metric([reason.value], counts.get(reason.value, 0))
             yield family
+        kicks = CounterMetricFamily("exchange_gateway_kicks", "Connections of agents cut off.", labels=["reason"])
+        for why in KICK_REASONS:
+            kicks.add_metric([why], gateway.kicks.get(why, 0))
+        yield kicks
         yield GaugeMetricFamily(
             "exchange_gateway_queued_messages", "Messages of commands that wait.", read(gateway.queued) or 0
         )

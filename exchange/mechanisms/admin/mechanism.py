@@ -226,7 +226,9 @@ class Admin(Mechanism):
             return context.reject(command, Reason.NO_CHANGE, f"{target_id} is {state}")
         target.state = state
         for listener in dict.fromkeys((target, agent)):
-            context.emit(listener, AgentStateChanged(agent=target_id, state=state))
+            # The venue itself, when it revokes who floods, has no events.
+            if listener.agent_id != VENUE_AGENT:
+                context.emit(listener, AgentStateChanged(agent=target_id, state=state))
         return context.accept(command)
 
     def _pass_on(self, agent_id: str) -> None:
