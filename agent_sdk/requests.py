@@ -349,7 +349,8 @@ class Requests:
         request.last_refusal = refusal
         if refusal.reason in _RETRYABLE:
             request.wait_after_refusal(self._loop.time(), self._jitter())
-        elif request.deadline_us and request.unanswered:
+        elif request.deadline_us and request.unanswered and refusal.reason != RefusalReason.QUARANTINED:
+            # What is quarantined has not run and does not run, whatever became of other copies.
             self._settle(request, Doubtful())
         else:
             self._settle(request, refused(refusal.reason, refusal.detail, refusal.id))

@@ -250,6 +250,7 @@ class Gateway:
         size = 0
         active = self._active
         now_s = self._now_s()
+        quarantined = self._engine.context.quarantine.entries
         while active and len(submissions) < BATCH_COMMANDS_MAX and size < BATCH_BYTES_MAX:
             inbox = active[0]
             family, reply, payload, received_s = inbox.commands[0]
@@ -262,7 +263,7 @@ class Gateway:
             if inbox.commands:
                 active.append(inbox)
             commands = self._admit(inbox, family, reply, payload, time_us, now_s, is_array=is_array)
-            if commands is None:
+            if commands is None or (quarantined and self._is_quarantined(inbox, family, reply, commands)):
                 continue
             agent = inbox.agent
             for command in commands:
@@ -308,6 +309,18 @@ class Gateway:
         if not is_array and not time_us <= first.valid_until_us <= time_us + MAX_VALIDITY_US:
             return self._admit_untimely(inbox, reply, first, time_us)
         return commands
+
+    def _is_quarantined(self, inbox: _Inbox, family: str, reply: str, commands: list[Command]) -> bool:
+        """Refuse a message with a command that broke the engine before, and what its owner may not try any more."""
+        engine, agent = self._engine, inbox.agent
+        owner = engine.agents[agent].owner
+        for command in commands:
+            detail = engine.context.quarantine.find(agent, owner, family, _canonical(command))
+            # What has run already does not run again: it only gets its outcome.
+            if detail is not None and engine.find_outcome(agent, command.id) is None:
+                self._refuse(inbox, reply, RefusalReason.QUARANTINED, detail, command.id)
+                return True
+        return False
 
     def _admit_untimely(self, inbox: _Inbox, reply: str, command: Command, time_us: int) -> list[Command] | None:
         """Let a late copy of a known command through to its outcome; refuse any other."""

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
+from nats.errors import Error as NatsError
 
 from exchange.adapters import bus
 from exchange.adapters.clock import VenueClock
@@ -17,6 +18,7 @@ from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
 from exchange.adapters.metrics import Metrics, MetricsServer
+from exchange.adapters.poison_file import PoisonFile
 from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.server_admin import ServerAdmin
 from exchange.adapters.snapshot_copies import SnapshotCopies
@@ -24,6 +26,7 @@ from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.guard import Guard
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
+from exchange.daemon.poison import WARNINGS, Poisoned, Poisons
 from exchange.daemon.preserve import Task
 from exchange.daemon.preserver import Preserver
 from exchange.daemon.recovery import fetch_newer, load_newest
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from nats.aio.msg import Msg
+
     from exchange.adapters.snapshots import Snapshot
     from exchange.config import Config
     from exchange.daemon.leader import Leader
 
 __all__ = ["Daemon", "DaemonError", "StartOver", "TakeoverRefused"]
+
+_FLUSH_S = 1
 
 _SYNC = {"always": "always", "lazy": "2m"}
 """The words of the configuration in those of nats-server."""
@@ -103,7 +110,7 @@ class Daemon:
             await self._start()
         except (
             bus.BusError, CredentialError, EmbeddedServerError, JournalMissing, JournalCorrupt, JournalGap,
-            NoAnswer, Replaced, StartOver, OSError,
+            NoAnswer, Poisoned, Replaced, StartOver, OSError,
         ) as error:  # fmt: skip
             await self.stop()
             raise DaemonError(str(error)) from error
@@ -274,7 +281,27 @@ class Daemon:
             snapshots=snapshotter,
             metrics=metrics,
             new_clock=VenueClock,
+            poisons=await self._make_poisons(core),
         )
+
+    async def _make_poisons(self, core: NatsClient) -> Poisons:
+        """Keep notes of what broke the engine, and hear from other daemons of the venue what broke theirs."""
+        warnings: list[bytes] = []
+        poisons = Poisons(PoisonFile(self.files.poison), warnings.append)
+
+        async def hear(message: Msg) -> None:
+            poisons.hear(message.data)
+
+        async def warn() -> None:
+            with contextlib.suppress(NatsError, TimeoutError, OSError):
+                for warning in warnings:
+                    await core.publish(WARNINGS, warning)
+                    await core.flush(_FLUSH_S)
+
+        await core.subscribe(WARNINGS, cb=hear)
+        # The last thing that is said before the connection is closed.
+        self._closing.push_async_callback(warn)
+        return poisons
 
     async def _stand_by(self, replica: Replica) -> None:
         """Follow until it is time, then lead; whoever runs this notices when that ends."""

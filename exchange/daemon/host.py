@@ -24,6 +24,7 @@ from exchange.adapters.records import (
 from exchange.adapters.snapshots import SNAPSHOT_FORMAT, Snapshot, SnapshotCorrupt
 from exchange.build_info import VERSION
 from exchange.daemon.answers import Answers
+from exchange.daemon.poison import Poisoned
 from exchange.engine import Batch, Engine, Outputs, Submission, hash_state
 from exchange.mechanisms.base import EngineBroken
 from exchange.messages.base import SUBJECT_PREFIX, VENUE_AGENT, Command
@@ -106,15 +107,28 @@ class Host:
         """Return whether commands of the venue itself wait."""
         return bool(self._own)
 
-    def begin_epoch(self, time_us: int) -> Step:
-        """Apply the empty first batch of a new epoch: from it on, this host speaks for the venue."""
-        return self.apply([], [], time_us, self.engine.epoch + 1)
+    def begin_epoch(self, time_us: int, submissions: list[Submission] | None = None) -> Step:
+        """Apply the first batch of a new epoch: from it on, this host speaks for the venue.
+
+        ``submissions`` are commands of the venue itself.
+        """
+        return self.apply(submissions or [], [], time_us, self.engine.epoch + 1)
 
     def apply(self, submissions: list[Submission], pending: list[Pending], time_us: int, epoch: int) -> Step:
-        """Apply a batch and encode its record, which must be stored before anything is released."""
+        """Apply a batch and encode its record, which must be stored before anything is released.
+
+        Raises:
+            Poisoned: it cannot be applied; this host must not be used any more.
+        """
         batch = Batch(epoch, self.engine.index + 1, time_us, submissions)
-        outputs = self.engine.apply(batch)
-        body = encode_record(batch, outputs, self.hash, self.incarnation)
+        try:
+            outputs = self.engine.apply(batch)
+            body = encode_record(batch, outputs, self.hash, self.incarnation)
+        except MemoryError:
+            # The machine's, and nobody's fault in particular.
+            raise
+        except Exception as error:
+            raise Poisoned(batch, self.engine.offender(batch), repr(error)) from error
         self.hash = chain_hash(self.hash, body)
         return Step(batch, outputs, pending, body, self.hash)
 

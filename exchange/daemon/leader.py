@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from exchange.adapters.crash_points import crash_point, torn
-from exchange.engine import Engine
+from exchange.daemon.poison import ConservationBroken, Poisoned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exchange.adapters.clock import VenueClock
     from exchange.adapters.high_water import HighWaterFile
     from exchange.adapters.metrics import Metrics
     from exchange.daemon.host import Host, Step
     from exchange.daemon.lease import Lease
+    from exchange.daemon.poison import Poisons
     from exchange.messages.base import Command
 
 __all__ = ["ConservationBroken", "Leader", "Sender", "Snapshots"]
@@ -30,10 +34,6 @@ _before_replies: Final = crash_point("before_replies")
 _before_events: Final = crash_point("before_events")
 
 log = structlog.get_logger(__name__)
-
-
-class ConservationBroken(Exception):
-    """Raised when credits appeared or vanished: the daemon stops before anything leaves it."""
 
 
 class Appender(Protocol):
@@ -73,6 +73,7 @@ class Leader:
         metrics: Metrics,
         high_water: HighWaterFile,
         snapshots: Snapshots,
+        poisons: Poisons | None = None,
     ) -> None:
         self._host = host
         self._journal = journal
@@ -82,6 +83,7 @@ class Leader:
         self._metrics = metrics
         self._high_water = high_water
         self._snapshots = snapshots
+        self._poisons = poisons
         self._send_replies = torn("amid_replies", egress.send)
         self._send_events = torn("amid_events", egress.send)
         self._work = asyncio.Event()
@@ -112,18 +114,38 @@ class Leader:
         self._work.set()
 
     async def begin(self) -> None:
-        """Write the first record of a new epoch; from then on this daemon leads."""
-        await self._store(self._host.begin_epoch(self._now_us()), 0.0)
+        """Write the first record of a new epoch; from then on this daemon leads.
+
+        Raises:
+            Poisoned: it broke the engine, and that is noted.
+        """
+        poisons = self._poisons
+        with self._noting():
+            commands = poisons.commands(self._host.engine) if poisons is not None else []
+            await self._store(self._host.begin_epoch(self._now_us(), commands), 0.0)
+        if poisons is not None:
+            poisons.settle()
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note what broke the engine."""
+        try:
+            yield
+        except Poisoned as poisoned:
+            if self._poisons is not None:
+                self._poisons.note(poisoned)
+            raise
 
     async def run(self) -> None:
         """Lead until cancelled, replaced or broken; then nothing leaves any more.
 
         Raises:
             Replaced: another daemon leads.
-            ConservationBroken: an invariant does not hold any more.
+            Poisoned: a batch broke the engine, and that is noted.
         """
         try:
-            await self._run()
+            with self._noting():
+                await self._run()
         finally:
             self._egress.silence()
 
@@ -195,7 +217,7 @@ class Leader:
         index = step.batch.index
         # Every line that is logged about this batch names it.
         structlog.contextvars.bind_contextvars(index=index)
-        self._check(self._host.engine)
+        self._check(step)
         _after_apply()
         began_s, started = self._lease.now_s(), perf_counter()
         await self._journal.append(index, step.body)
@@ -225,9 +247,9 @@ class Leader:
             since_replies_s=sent - replied,
         )
 
-    def _check(self, engine: Engine) -> None:
-        difference = engine.ledger.take_difference()
+    def _check(self, step: Step) -> None:
+        ledger = self._host.engine.ledger
+        difference = ledger.take_difference()
         if difference:
-            message = f"credits are not conserved: {engine.ledger.conservation()}"
-            log.critical("conservation broken", index=engine.index, difference=difference)
-            raise ConservationBroken(message)
+            log.critical("conservation broken", index=step.batch.index, difference=difference)
+            raise ConservationBroken(step.batch, None, f"credits are not conserved: {ledger.conservation()}")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from exchange.daemon.host import Host
     from exchange.daemon.leader import Sender, Snapshots
     from exchange.daemon.lease import Lease
+    from exchange.daemon.poison import Poisons
 
 __all__ = ["FellBehind", "Replica", "StartOver", "TakeoverRefused"]
 
@@ -71,6 +72,7 @@ class Replica:
     snapshots: Snapshots
     metrics: Metrics
     new_clock: Callable[[int], VenueClock]
+    poisons: Poisons | None = None
 
     async def recover(self, snapshot: Snapshot | None) -> None:
         """Bring the host from its snapshot, or from nothing, to the end of the journal.
@@ -153,13 +155,17 @@ class Replica:
 
         Raises:
             TakeoverRefused: another daemon was faster.
+            Poisoned: the first batch of the epoch broke the engine.
         """
         host = self.host
         began = time.perf_counter()
         clock = self.new_clock(host.engine.time_us)
         leader = Leader(
-            host, self.journal, self.egress, clock, self.lease, self.metrics, self.high_water, self.snapshots
-        )
+            host, self.journal, self.egress, clock, self.lease, self.metrics, self.high_water, self.snapshots,
+            self.poisons,
+        )  # fmt: skip
+        if self.poisons is not None:
+            self.poisons.resolve(host.engine)
         _before_epoch()
         try:
             await leader.begin()

@@ -7,12 +7,12 @@ import gc
 import os
 import signal
 import time
-import warnings
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from exchange.adapters.crash_points import crash_point
+from exchange.daemon.forking import fork
 from exchange.daemon.host import Host
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Snapshotter:
         self._started_s = time.monotonic()
         self._said, say = os.pipe()
         try:
-            self._child = _fork()
+            self._child = fork()
         except OSError as error:
             # No memory for it now; orders go on.
             os.close(self._said)
@@ -125,13 +125,6 @@ class Snapshotter:
         asyncio.get_running_loop().remove_reader(self._said)
         os.close(self._said)
         self._child = None
-
-
-def _fork() -> int:
-    """Fork: threads of this process do not exist in the child, which needs none of them nor any lock of theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def _work(host: Host, store: SnapshotStore, say: int) -> None:

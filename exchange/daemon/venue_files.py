@@ -40,6 +40,7 @@ class VenueFiles:
         self.nats = data / "nats"
         self.high_water = data / "high-water"
         self.snapshots = data / "snapshots"
+        self.poison = data / "poison.json"
         self.creating = data / "creating"
         """Stands while a venue is being created, and names its first operator; a killed start goes on from it."""
 

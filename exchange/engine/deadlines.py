@@ -95,6 +95,10 @@ class Deadlines(Scheduler):
             heappop(heap)
         return heap[0][0] if heap else None
 
+    def peek(self) -> Entry | None:
+        """Return the earliest pending deadline that nothing stops."""
+        return None if self.next_us() is None else self._heap[0]
+
     def exceed(self, time_us: int, count: int) -> bool:
         """Return whether more than ``count`` deadlines are due at ``time_us``; costs O(count) at most."""
         if len(self._live) <= count:

@@ -109,6 +109,10 @@ class Engine:
         """Return when the next deadline wants a batch, in venue time."""
         return self._deadlines.next_us()
 
+    def next_deadline(self) -> Entry | None:
+        """Return the deadline that fires next."""
+        return self._deadlines.peek()
+
     def deadlines_left(self, time_us: int) -> bool:
         """Return whether more deadlines are due at ``time_us`` than one batch fires."""
         return self._deadlines.exceed(time_us, self.context.settings.max_deadlines_per_batch)

@@ -160,6 +160,8 @@ ALERTS = {
         "0x20",
         "1x20",
     ),
+    "ExchangeMechanismSuspended": ('exchange_mechanism_suspended{mechanism="orders"}', "0x20", "0 1x20"),
+    "ExchangePoisoned": ("exchange_quarantined_commands", "0x20", "0 1x20"),
     "ExchangeSnapshotFailed": ('exchange_snapshots_total{outcome="failed"}', "0x20", "0 1x20"),
     "ExchangePreservationFailed": ('exchange_preservations_total{outcome="failed"}', "0x20", "0 1x20"),
     "ExchangeDown": ('up{job="exchange"}', "1x20", "0x20"),

@@ -41,9 +41,17 @@ class VenueProcess:
     """Hold one data directory and port, and the daemon process that serves them at the moment."""
 
     def __init__(
-        self, data: Path, external_url: str | None = None, *, keys: Path | None = None, flags: tuple[str, ...] = ()
+        self,
+        data: Path,
+        external_url: str | None = None,
+        *,
+        keys: Path | None = None,
+        flags: tuple[str, ...] = (),
+        program: str = "exchange",
     ) -> None:
         self._flags = flags
+        self.program = program
+        """The module that is run; a test may run one with faults in it."""
         self._keys = keys or VenueFiles(data).keys
         self.files = VenueFiles(data)
         port = free_port()
@@ -61,7 +69,7 @@ class VenueProcess:
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "exchange", "serve", "--data", str(self.files.data), *self._server),
+                *(sys.executable, "-m", self.program, "serve", "--data", str(self.files.data), *self._server),
                 *("--metrics-port", "0", "--ready-file", str(self._ready), "--log-level", "warning", *self._flags),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

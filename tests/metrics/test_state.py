@@ -14,7 +14,9 @@ from exchange.adapters.metrics._state import LABELLED_MAX
 from exchange.build_info import CORE
 from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import Mechanism
-from exchange.messages.admin import RegisterAsset
+from exchange.messages.admin import QuarantineCommand, RegisterAsset, SuspendMechanism
+from exchange.messages.base import VENUE_AGENT
+from exchange.testing import OPERATOR
 from tests.metrics.scene import CREDIT, Scene
 
 if TYPE_CHECKING:
@@ -239,3 +241,16 @@ def test_a_scrape_survives_a_venue_that_changes_under_it(scene: Scene) -> None:
     assert not thread.is_alive()
     assert failures == []
     assert scrapes
+
+
+def test_suspended_mechanisms_and_quarantined_commands_are_counted() -> None:
+    """A mechanism that takes nothing new shows 1, one that takes nothing at all 2."""
+    scene = Scene()
+    assert scene.series("mechanism_suspended") == {("admin",): 0, ("orders",): 0, ("engine",): 0}
+    assert scene.value("quarantined_commands") == 0
+    for state, shown in (("cancel_only", 1), ("halted", 2)):
+        scene.venue.must(OPERATOR, SuspendMechanism, family="orders", state=state)
+        assert scene.value("mechanism_suspended", mechanism="orders") == shown
+    command = QuarantineCommand(id="venue.1", valid_until_us=0, digest="d", agent="alice", command="s.1", tag="t.t")
+    scene.venue.send(VENUE_AGENT, command)
+    assert scene.value("quarantined_commands") == 1

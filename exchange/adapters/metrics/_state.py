@@ -48,6 +48,8 @@ _LOOKS_MAX: Final = 20
 _LOOK_AGAIN_S: Final = 0.001
 _CREDIT_SCALE: Final = 10**CREDIT_DECIMALS
 
+_SUSPENDED: Final = {None: 0, "cancel_only": 1, "halted": 2}
+
 _T = TypeVar("_T")
 
 log = structlog.get_logger(__name__)
@@ -81,6 +83,7 @@ class StateCollector:
         yield from self._ledger()
         agents = len(self._venue.engine.agents)
         yield GaugeMetricFamily("exchange_agents", "Registered agents.", agents)
+        yield from self._poison()
         for family, mechanism in self._venue.engine.mechanisms.items():
             hook = getattr(mechanism, "metrics", None)
             if hook is not None:
@@ -103,6 +106,22 @@ class StateCollector:
         yield GaugeMetricFamily(
             "exchange_gateway_queued_messages", "Messages of commands that wait.", read(gateway.queued) or 0
         )
+
+    def _poison(self) -> Iterator[Metric]:
+        context = self._venue.engine.context
+        yield GaugeMetricFamily(
+            "exchange_quarantined_commands",
+            "Commands that broke the engine and are refused.",
+            len(context.quarantine.entries),
+        )
+        suspended = GaugeMetricFamily(
+            "exchange_mechanism_suspended",
+            "1 while a mechanism's deadlines rest and it takes nothing new, 2 while it takes nothing.",
+            labels=["mechanism"],
+        )
+        for family in (*self._venue.engine.mechanisms, "engine"):
+            suspended.add_metric([family], _SUSPENDED[context.suspended.get(family)])
+        yield suspended
 
     # ── markets ─────────────────────────────────────────────────────────────────────────────────
 
