@@ -281,7 +281,7 @@ async def test_a_flipped_bit_in_the_store_is_noticed(tmp_path: Path) -> None:
     async with running_daemon(settings) as setting:
         await set_up_market(setting, "alice", "bob")
         await trade(setting, 10)
-    (block,) = files.nats.glob("jetstream/**/msgs/*.blk")
+    (block,) = files.nats.glob("jetstream/**/JOURNAL/msgs/*.blk")
     data = bytearray(block.read_bytes())
     data[len(data) // 2] ^= 1
     block.write_bytes(data)
