@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Send = Callable[[list[tuple[str, bytes]]], Awaitable[None]]
 
-__all__ = ["CRASH_AT", "POINTS", "crash_point", "torn"]
+__all__ = ["CRASH_AT", "CRASH_WITH", "POINTS", "crash_point", "torn"]
 
 CRASH_AT: Final = "EXCHANGE_CRASH_AT"
 
@@ -40,10 +40,17 @@ POINTS: Final = {
     "snapshot_forked": "a snapshot was begun",
     "snapshot_written": "the snapshot's file is written and proved, and has no name yet",
     "snapshot_renamed": "the snapshot has its name, and the oldest one is still there",
+    "copy_stored": "a copy of the snapshot is stored and proved, and the oldest copy is still there",
+    "part_archived": "a file of records is archived, and all of them are still in the journal",
+    "before_trim": "all that is superfluous is archived, and all of it is still in the journal",
+    "after_trim": "the journal was trimmed, and nobody has noted it",
 }
 """Every point, in the order in which a daemon passes them, and how things stand there."""
 
-_PROCESS: Final = os.getpid()
+CRASH_WITH: Final = "EXCHANGE_CRASH_WITH"
+"""Names the daemon to a process that works for it."""
+
+_PROCESS: Final = int(os.environ.get(CRASH_WITH) or os.getpid())
 _FLUSH_S: Final = 0.01
 
 _wanted, _, _passing = os.environ.get(CRASH_AT, "").partition(":")
@@ -95,7 +102,7 @@ class _Tearing:
 
 
 def _die() -> None:
-    """Die at once; a forked child takes its parent along, as a power cut would."""
+    """Die at once; a child takes its parent along, as a power cut would."""
     if os.getpid() != _PROCESS:
         os.kill(_PROCESS, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -26,6 +26,9 @@ from exchange.cli._venue import DEFAULT_DATA, RunFile
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from nats.aio.client import Client
+
+    from exchange.adapters.snapshot_copies import SnapshotCopies
     from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import Audit
 
@@ -46,14 +49,16 @@ def verify(
     data: Annotated[Path | None, Parameter(env_var="EXCHANGE_DATA")] = None,
     nats: str | None = None,
     journal_creds: Path | None = None,
+    archive: Path | None = None,
     invariants_every: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     json: Json = False,
 ) -> int:
-    """Replay the journal from its first record and prove the venue; exit with 1 if anything is wrong.
+    """Replay the journal from where it begins and prove the venue; exit with 1 if anything is wrong.
 
     Proved are the chain of hashes, the outputs of every record, all invariants, the conservation of every
-    asset, and that nothing acknowledged here is missing. A running venue is read as it runs. Where no daemon
-    runs, a private copy of the store is read, so that nothing in the data directory changes.
+    asset, that nothing acknowledged here is missing, and the snapshots and their copies. A running venue is read
+    as it runs. Where no daemon runs, a private copy of the store is read, so that nothing in the data directory
+    changes. A journal that was trimmed is proved from genesis with its archive, else from the oldest good snapshot.
 
     Parameters
     ----------
@@ -63,10 +68,15 @@ def verify(
         URL of the server with the journal.
     journal_creds
         Credential of the journal (default: the one in the data directory).
+    archive
+        Directory with the records that the journal was trimmed of.
     invariants_every
         Check the invariants after every so many records, too, to find the one that broke them (slow).
     """
-    audit, text = asyncio.run(_verify(data, nats, journal_creds, invariants_every))
+    if archive is not None and not archive.is_dir():
+        message = f"there is no archive {archive}"
+        raise CliError(message)
+    audit, text = asyncio.run(_verify(data, nats, journal_creds, archive, invariants_every))
     if json:
         print_json(_facts(audit))
     else:
@@ -75,8 +85,9 @@ def verify(
 
 
 async def _verify(
-    data: Path | None, nats: str | None, journal_creds: Path | None, invariants_every: int
+    data: Path | None, nats: str | None, journal_creds: Path | None, archive: Path | None, invariants_every: int
 ) -> tuple[Audit, str]:
+    from exchange.adapters.archive import Archive
     from exchange.adapters.journal import Journal
     from exchange.adapters.snapshots import SnapshotStore
     from exchange.daemon.venue_files import VenueFiles
@@ -94,10 +105,24 @@ async def _verify(
                 journal,
                 high_water=mark,
                 snapshots=None if is_elsewhere else SnapshotStore(files.snapshots),
+                copies=await _copies(client),
+                archive=None if archive is None else Archive(archive),
                 invariants_every=invariants_every,
                 on_progress=on_progress,
             )
     return audit, source.text
+
+
+async def _copies(client: Client) -> SnapshotCopies | None:
+    """Return the copies of snapshots that the server keeps, if it keeps any."""
+    from exchange.adapters.snapshot_copies import CopiesMissing, SnapshotCopies
+
+    copies = SnapshotCopies(client)
+    try:
+        await copies.open()
+    except CopiesMissing:
+        return None
+    return copies
 
 
 @contextlib.asynccontextmanager
@@ -169,7 +194,11 @@ def _facts(audit: Audit) -> dict[str, Any]:
         "problems": [
             {"index": problem.index, "kind": problem.kind, "text": problem.text} for problem in audit.problems
         ],
+        "start": audit.start,
+        "started_after": audit.started_after,
+        "first_index": audit.first_index,
         "last_index": audit.last_index,
+        "archived": audit.archived,
         "records": audit.records,
         "bytes": audit.bytes,
         "commands": audit.commands,
@@ -182,6 +211,7 @@ def _facts(audit: Audit) -> dict[str, Any]:
         "business_hash": audit.business_hash,
         "high_water": audit.high_water,
         "snapshots": audit.snapshots,
+        "copies": audit.copies,
         "assets": [
             {
                 "asset": proof.asset,
@@ -202,6 +232,7 @@ def _print(audit: Audit, text: str) -> None:
     print_pairs(
         [
             ("audited", text),
+            ("begins with", audit.start),
             (
                 "records",
                 f"{audit.records:,} of {audit.last_index:,} ({audit.bytes:,} bytes, {audit.epochs} epochs)",
@@ -215,14 +246,19 @@ def _print(audit: Audit, text: str) -> None:
                 "acknowledged",
                 f"up to record {audit.high_water:,}" if audit.high_water else "nothing noted here",
             ),
-            ("snapshots", f"{audit.snapshots} hold the states that the journal brings forth"),
+            ("snapshots", f"{audit.snapshots} hold the states that the journal brings forth, {audit.copies} copies"),
             *((f"  {proof.asset}", _proof(proof)) for proof in audit.assets),
         ]
     )
     for problem in audit.problems:
         where = f"record {problem.index}" if problem.index is not None else "journal"
         complain(f"{where}: {problem.kind}: {problem.text}")
-    if audit.is_good:
+    if audit.is_good and audit.started_after:
+        say(
+            f"good: chain, outputs, invariants and conservation hold for every record after {audit.started_after}; "
+            "what came before was trimmed, and is what the snapshot says"
+        )
+    elif audit.is_good:
         say("good: chain, outputs, invariants and conservation hold for every record")
     elif audit.records < audit.last_index:
         say(f"Records up to {audit.records} are good; those after it were not judged.")

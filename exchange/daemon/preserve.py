@@ -12,22 +12,22 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from nats.errors import Error as NatsError
 
 from exchange.adapters import bus
 from exchange.adapters.archive import Archive, ArchiveCorrupt
+from exchange.adapters.crash_points import crash_point
 from exchange.adapters.fenced_log import JournalGap, NoAnswer
 from exchange.adapters.journal import Journal, JournalMissing
+from exchange.adapters.logging import configure_logging
 from exchange.adapters.records import JournalCorrupt, decode_record
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotCorrupt, SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from exchange.adapters.fenced_log import FencedLog
 
 __all__ = ["Preserved", "Task", "archive_records", "copy_snapshots", "preserve"]
@@ -38,6 +38,9 @@ _GENERATIONS: Final = 2
 _NICENESS: Final = 10
 _PART_BYTES_MAX: Final = 32 * 1024 * 1024
 _PART_RECORDS_MAX: Final = 100_000
+
+_copy_stored: Final = crash_point("copy_stored")
+_part_archived: Final = crash_point("part_archived")
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +123,7 @@ async def copy_snapshots(store: SnapshotStore, copies: SnapshotCopies, keep: int
     kept: list[int] = []
     if newest and newest not in there:
         await copies.put(newest, store.path(newest))
+        _copy_stored()
         there.append(newest)
     for index in sorted(there, reverse=True):
         if len(kept) >= keep:
@@ -138,12 +142,8 @@ async def copy_snapshots(store: SnapshotStore, copies: SnapshotCopies, keep: int
     return kept
 
 
-async def archive_records(
-    journal: FencedLog, archive: Archive, below: int, on_part: Callable[[], None] = lambda: None
-) -> int:
+async def archive_records(journal: FencedLog, archive: Archive, below: int) -> int:
     """Archive the records before ``below`` that are not yet; return the last one that is archived.
-
-    ``on_part`` is called after each file.
 
     Raises:
         ArchiveCorrupt: the archive is damaged, or of another journal.
@@ -165,7 +165,7 @@ async def archive_records(
             size += len(body)
             if size >= _PART_BYTES_MAX or len(bodies) >= _PART_RECORDS_MAX or index == below - 1:
                 await asyncio.to_thread(archive.write, index + 1 - len(bodies), bodies)
-                on_part()
+                _part_archived()
                 bodies, size = [], 0
     return max(below - 1, end[0] if end is not None else 0)
 
@@ -184,8 +184,11 @@ async def _compare(journal: FencedLog, archive: Archive, index: int, after: byte
 
 def main(arguments: list[str]) -> int:
     """Do the task in the first argument and print what was done."""
+    configure_logging("warning")
     task = msgspec.json.decode(arguments[0], type=Task)
     os.nice(_NICENESS)
-    done: Any = asyncio.run(preserve(task))
-    sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
+    done = asyncio.run(preserve(task))
+    # Past the buffers: nobody listens any more where the daemon was killed meanwhile.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), msgspec.json.encode(done))
     return 1 if done.problem else 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
 
+from exchange.adapters.crash_points import CRASH_WITH, crash_point
 from exchange.adapters.fenced_log import NoAnswer
 from exchange.daemon.preserve import Preserved
 
@@ -25,6 +27,9 @@ _TRIM_RECORDS: Final = 10_000
 """How many records are let go of at once: the server stores nothing meanwhile."""
 
 _TRIM_PAUSE_S: Final = 0.05
+_before_trim: Final = crash_point("before_trim")
+_after_trim: Final = crash_point("after_trim")
+
 _PROGRAM: Final = "import sys; from exchange.daemon.preserve import main; sys.exit(main(sys.argv[1:]))"
 
 log = structlog.get_logger(__name__)
@@ -84,6 +89,7 @@ class Preserver:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", _PROGRAM, msgspec.json.encode(self._task).decode()),
+                env={**os.environ, CRASH_WITH: str(os.getpid())},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
             )
@@ -102,7 +108,9 @@ class Preserver:
             first = begun = await self._journal.first_index()
             while first < below and self._may_trim():
                 step = min(below, first + _TRIM_RECORDS)
+                _before_trim()
                 await self._journal.trim(step)
+                _after_trim()
                 first = step
                 await asyncio.sleep(_TRIM_PAUSE_S)
         except NoAnswer as error:

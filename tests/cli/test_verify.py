@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from exchange.adapters import bus
+from exchange.adapters.archive import Archive
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import EmbeddedServer
+from exchange.adapters.fenced_log import FencedLog
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal
 from exchange.adapters.records import GENESIS_HASH, chain_hash, encode_record
@@ -28,18 +30,28 @@ from tests.cli.program import Serving, run, run_json
 Tamper = Callable[[Journal, Host], Awaitable[None]]
 
 
-class Records:
-    """Keep a journal in memory."""
+class Records(FencedLog):
+    """Keep a journal in memory; some records may be missing."""
 
-    def __init__(self, bodies: list[bytes]) -> None:
+    def __init__(self, bodies: list[bytes], missing: frozenset[int] = frozenset()) -> None:
+        super().__init__()
         self.bodies = bodies
+        self.kept = [index for index in range(1, len(bodies) + 1) if index not in missing]
+
+    async def first_index(self) -> int:
+        return self.kept[0] if self.kept else 1
 
     async def last_index(self) -> int:
         return len(self.bodies)
 
-    async def read(self, first: int, last: int) -> Any:
-        for index in range(first, last + 1):
-            yield index, self.bodies[index - 1]
+    async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def _find(self, index: int) -> bytes | None:
+        raise NotImplementedError
+
+    async def _fetch(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        return [(index, self.bodies[index - 1]) for index in self.kept if index >= first][:count]
 
 
 def good_bodies(count: int) -> list[bytes]:
@@ -167,6 +179,154 @@ async def test_a_bad_snapshot_is_named_and_the_journal_judged_to_its_end(tmp_pat
         assert str(store.path(problem.index or 0)) in problem.text
         assert told in problem.text
     assert (audit.records, audit.snapshots) == (5, 1)
+
+
+# ── trimmed journals ────────────────────────────────────────────────────────────────────────────
+
+
+def trimmed(bodies: list[bytes], first: int) -> Records:
+    """Return a journal that was trimmed below a record."""
+    return Records(bodies, frozenset(range(1, first)))
+
+
+async def test_a_trimmed_journal_is_proved_from_its_oldest_good_snapshot(tmp_path: Path) -> None:
+    """The records before it must chain to it; what it starts from is said."""
+    bodies, store = good_bodies(9), SnapshotStore(tmp_path, keep=3)
+    for index in (4, 7):
+        take(bodies, index, store)
+    whole = await audit_journal(Records(bodies))
+    for first in (2, 4, 5):
+        audit = await audit_journal(trimmed(bodies, first), snapshots=store)
+        assert audit.problems == []
+        assert (audit.first_index, audit.started_after, audit.records) == (first, 4, 9)
+        assert str(store.path(4)) in audit.start
+        assert (audit.state_hash, audit.chain_hash) == (whole.state_hash, whole.chain_hash)
+        assert audit.snapshots == 1
+    # Where only the newer one fits, it starts there.
+    audit = await audit_journal(trimmed(bodies, 6), snapshots=store)
+    assert (audit.problems, audit.started_after) == ([], 7)
+
+
+async def test_a_trimmed_journal_is_proved_from_genesis_with_its_archive(tmp_path: Path) -> None:
+    """As if it had never been trimmed; an archive that goes further is compared."""
+    bodies, archive = good_bodies(9), Archive(tmp_path)
+    whole = await audit_journal(Records(bodies))
+    archive.write(1, bodies[:3])
+    archive.write(4, bodies[3:6])
+    for first in (4, 6, 7):
+        audit = await audit_journal(trimmed(bodies, first), archive=archive)
+        assert (audit.problems, audit.started_after, audit.records, audit.archived) == ([], 0, 9, first - 1)
+        assert (audit.state_hash, audit.commands) == (whole.state_hash, whole.commands)
+
+
+def _flip_snapshot(store: SnapshotStore, index: int) -> None:
+    data = bytearray(store.path(index).read_bytes())
+    data[len(data) // 2] ^= 1
+    store.path(index).write_bytes(data)
+
+
+async def test_damaged_and_wrong_snapshots_are_told_and_the_next_one_is_taken(tmp_path: Path) -> None:
+    """With none that is good nothing can be judged, and the message says what would help."""
+    bodies, store = good_bodies(9), SnapshotStore(tmp_path, keep=3)
+    for index in (3, 5, 7):
+        take(bodies, index, store)
+    _flip_snapshot(store, 3)
+    take(bodies, 5, store, hash=bytes(32))
+    audit = await audit_journal(trimmed(bodies, 3), snapshots=store)
+    assert [(problem.index, problem.kind) for problem in audit.problems] == [(3, "snapshot"), (5, "snapshot")]
+    assert "do not have the hash" in audit.problems[0].text
+    assert "another journal" in audit.problems[1].text
+    assert (audit.started_after, audit.records) == (7, 9)
+    _flip_snapshot(store, 7)
+    audit = await audit_journal(trimmed(bodies, 3), snapshots=store)
+    assert [(problem.index, problem.kind) for problem in audit.problems][-1] == (None, "trimmed")
+    assert "begins with record 3" in audit.problems[-1].text
+    assert "--archive" in audit.problems[-1].text
+    assert audit.records == 0
+
+
+async def test_damage_of_a_trimmed_journal_is_told_with_its_place(tmp_path: Path) -> None:
+    """A flipped bit before or after the snapshot, a record missing in the middle, a lost tail."""
+    bodies, store = good_bodies(9), SnapshotStore(tmp_path, keep=3)
+    take(bodies, 5, store)
+    mark = (9, replayed(bodies).hash)
+    for at, index, kind, told in (
+        (4, 5, "snapshot", "record 4, before it, cannot be read"),
+        (8, 8, "corrupt", "not a journal record"),
+    ):
+        damaged = [*bodies[: at - 1], b"\xc1", *bodies[at:]]
+        audit = await audit_journal(trimmed(damaged, 3), snapshots=store, high_water=mark)
+        assert (audit.problems[0].index, audit.problems[0].kind) == (index, kind)
+        assert told in audit.problems[0].text
+    for missing in (4, 7):
+        audit = await audit_journal(Records(bodies, frozenset((1, 2, missing))), snapshots=store, high_water=mark)
+        assert f"record {missing} is missing; the journal goes on with {missing + 1}" in audit.problems[0].text
+    audit = await audit_journal(trimmed(bodies[:8], 3), snapshots=store, high_water=mark)
+    assert [problem.kind for problem in audit.problems] == ["high_water"]
+    assert "ends at record 8, but record 9 was acknowledged here" in audit.problems[0].text
+
+
+def replayed(bodies: list[bytes]) -> Host:
+    """Return a host that has replayed records."""
+    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    for body in bodies:
+        host.replay(body)
+    return host
+
+
+async def test_an_archive_with_a_gap_or_of_another_journal_is_told(tmp_path: Path) -> None:
+    """In its middle, at its end, damaged, foreign: each is told with the records and the file."""
+    bodies = good_bodies(9)
+    gap, short, foreign, damaged = (Archive(tmp_path / name) for name in ("gap", "short", "foreign", "damaged"))
+    gap.write(1, bodies[:2])
+    gap.write(4, bodies[3:6])
+    short.write(1, bodies[:4])
+    foreign.write(1, other_bodies(6))
+    part = damaged.write(1, bodies[:6])
+    part.path.write_bytes(part.path.read_bytes()[:-1] + b"?")
+    for archive, index, told in (
+        (gap, 3, "record 3 is missing: "),
+        (short, 5, "short ends with record 4, and the journal begins with record 7"),
+        (foreign, 7, "does not chain to the record before it"),
+        (damaged, 1, "1-6.records: its"),
+        (Archive(tmp_path), 1, "holds no record"),
+    ):
+        audit = await audit_journal(trimmed(bodies, 7), archive=archive)
+        assert audit.problems[0].index == index
+        assert told in audit.problems[0].text
+    audit = await audit_journal(trimmed(bodies, 1), archive=foreign)
+    assert "another journal's archive" in audit.problems[0].text
+
+
+def other_bodies(count: int) -> list[bytes]:
+    """Return the records of another venue."""
+    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    batch = genesis_batch("operator", 2_000_000)
+    return [host.apply(batch.submissions, [], batch.time_us, batch.epoch).body] + [
+        host.apply([], [], 2_000_000 + n, 0).body for n in range(1, count)
+    ]
+
+
+class Overtaken(Records):
+    """Be trimmed while it is read."""
+
+    def __init__(self, bodies: list[bytes]) -> None:
+        super().__init__(bodies)
+        self.reads = 0
+
+    async def _fetch(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        self.reads += 1
+        if self.reads == 2:
+            self.kept = [index for index in self.kept if index >= 5]
+        return await super()._fetch(first, min(count, 2))
+
+
+async def test_a_running_venue_may_trim_meanwhile(tmp_path: Path) -> None:
+    """The audit begins anew, from what is left."""
+    bodies, store = good_bodies(9), SnapshotStore(tmp_path)
+    take(bodies, 5, store)
+    audit = await audit_journal(Overtaken(bodies), snapshots=store)
+    assert (audit.problems, audit.first_index, audit.started_after, audit.records) == ([], 5, 5, 9)
 
 
 async def test_an_empty_journal_is_not_good() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from exchange.adapters import bus
 from exchange.adapters.archive import Archive
+from exchange.adapters.journal import JOURNAL_STREAM
 from exchange.adapters.snapshot_copies import BUCKET, CopiesMissing, SnapshotCopies
 from exchange.adapters.snapshots import SnapshotCorrupt, SnapshotStore
 from exchange.config import Config, JournalSettings, SnapshotSettings
@@ -20,6 +21,7 @@ from exchange.daemon import Daemon, DaemonError
 from exchange.daemon.host import Host
 from exchange.daemon.preserve import archive_records
 from exchange.daemon.replica import FellBehind
+from tests.cli.program import run, run_json
 from tests.daemon.support import WAIT_S, External, Setting, config, running_daemon, set_up_market, wait_until
 from tests.daemon.test_snapshots import flip, snapshot_now, trade
 from tests.daemon.test_standby import external, has_caught_up
@@ -217,6 +219,34 @@ async def test_a_venue_without_copies_goes_on(tmp_path: Path) -> None:
     async with running_daemon(settings(tmp_path / "venue")) as setting:
         index, done = await snapshot_and_preserve(setting)
         assert (done.problem, done.copied) == ("", index)
+
+
+async def test_a_trimmed_venue_is_verified_with_and_without_its_archive(tmp_path: Path) -> None:
+    """By the command: from genesis or from the snapshot; a bit that flips in the server's store does not pass."""
+    archive, data = tmp_path / "archive", tmp_path / "venue"
+    async with running_daemon(settings(data, archive=archive)) as setting:
+        await set_up_market(setting, "alice", "bob")
+        first, _ = await snapshot_and_preserve(setting)
+        second, _ = await snapshot_and_preserve(setting)
+        await trade(setting, 8)
+    whole = run_json("verify", "--data", data, "--archive", archive)
+    assert (whole["problems"], whole["started_after"], whole["archived"]) == ([], 0, first - 1)
+    assert (whole["snapshots"], whole["copies"]) == (2, 2)
+    part = run_json("verify", "--data", data)
+    assert (part["problems"], part["started_after"], part["first_index"]) == ([], first, first)
+    assert (part["snapshots"], part["copies"]) == (1, 1)
+    assert (part["state_hash"], part["last_index"]) == (whole["state_hash"], whole["last_index"])
+    said = run("verify", "--data", data).stdout
+    assert f"good: chain, outputs, invariants and conservation hold for every record after {first}" in said
+    blocks = sorted((data / "nats").rglob(f"streams/{JOURNAL_STREAM}/msgs/*.blk"))
+    stored = bytearray(blocks[-1].read_bytes())
+    stored[len(stored) * 2 // 3] ^= 1
+    blocks[-1].write_bytes(stored)
+    for flags in ((), ("--archive", archive)):
+        done = run("verify", "--data", data, *flags)
+        assert done.returncode == 1
+        assert "was acknowledged here" in done.stderr or "is missing" in done.stderr or "corrupt" in done.stderr
+    assert second > first
 
 
 # ── starts ──────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
+    from exchange.adapters.archive import Archive
     from exchange.daemon.venue_files import VenueFiles
     from exchange.messages.base import Command
 
@@ -88,6 +89,11 @@ class Replay:
         journal = Journal(client)
         await journal.open()
         async for _, body in journal.read(self.last + 1, await journal.last_index()):
+            self.apply(body)
+
+    def read_archive(self, archive: Archive) -> None:
+        """Read on in what a journal was trimmed of."""
+        for _, body in archive.read(self.last + 1):
             self.apply(body)
 
     def apply(self, body: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_sdk import connect
+from exchange.adapters.archive import Archive
 from exchange.adapters.crash_points import CRASH_AT, POINTS
 from tests.faults.record import record
 from tests.faults.test_kill import (
@@ -39,6 +40,7 @@ LEADING = (
     "before_replies", "amid_replies", "before_events", "amid_events",
 )  # fmt: skip
 SNAPSHOTS = ("snapshot_forked", "snapshot_written", "snapshot_renamed")
+TRIMMING = ("copy_stored", "part_archived", "before_trim", "after_trim")
 
 TIMES = 3
 PROVE_EVERY = 4
@@ -46,7 +48,7 @@ PROVE_EVERY = 4
 
 def test_every_crash_point_is_tried() -> None:
     """The points that the daemon has are those that are tried here."""
-    assert list(POINTS) == [*CREATING, *STARTING, *LEADING, *SNAPSHOTS]
+    assert list(POINTS) == [*CREATING, *STARTING, *LEADING, *SNAPSHOTS, *TRIMMING]
 
 
 async def die_at(venue: VenueProcess, point: str, passing: int) -> None:
@@ -112,6 +114,33 @@ async def test_no_point_of_a_snapshot_loses_anything(tmp_path: Path, monkeypatch
             recovery_s=took_s,
         )
         tell("died amid snapshots", venue, traders, took_s=took_s, **told)
+
+
+@pytest.mark.slow
+async def test_no_point_of_trimming_loses_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at every point between a snapshot and the trimming behind it: archive and journal have all of it."""
+    archive = Archive(tmp_path / "archive")
+    monkeypatch.setenv("EXCHANGE_SNAPSHOTS__EVERY_COMMANDS", "200")
+    monkeypatch.setenv("EXCHANGE_JOURNAL__ARCHIVE", str(archive.directory))
+    random = Random(14)
+    points = [(point, 1) for point in TRIMMING]
+    random.shuffle(points)
+    async with trading_venue(tmp_path, 14) as (venue, traders):
+        took_s = await die_at_all(venue, traders, points)
+        await prove_at_rest(venue, traders)
+        await venue.kill()
+        snapshots = await prove_snapshots(venue, archive)
+        told = await prove_by_journal(venue, traders, archive=archive)
+        assert snapshots == 2
+        assert len(archive.parts()) > 2
+        record(
+            f"the daemon dies at {len(TRIMMING)} points between a snapshot and the trimming behind it",
+            times=len(points),
+            acknowledged=acknowledged(traders),
+            recovery_s=took_s,
+            remark="before and after copying, archiving, trimming; archive and journal together are replayed",
+        )
+        tell("died amid trimming", venue, traders, took_s=took_s, **told)
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from exchange.adapters.archive import Archive
+
 AGENTS = ("ann", "ben", "cid", "dot")
 WORKERS = 4
 
@@ -125,10 +127,12 @@ async def prove_at_rest(venue: VenueProcess, traders: list[Trader]) -> None:
 
 
 async def prove_by_journal(
-    venue: VenueProcess, traders: list[Trader], external: External | None = None
+    venue: VenueProcess, traders: list[Trader], external: External | None = None, archive: Archive | None = None
 ) -> dict[str, int]:
-    """Replay the journal of a stopped venue and compare it with everything that was ever heard."""
+    """Replay the journal of a stopped venue, after its archive, and compare it with everything that was ever heard."""
     replay = Replay()
+    if archive is not None:
+        replay.read_archive(archive)
     async with contextlib.AsyncExitStack() as stack:
         url = venue.url if external else await stack.enter_async_context(stopped_venue(venue.files))
         await replay.read(await stack.enter_async_context(journal_client(url, venue.files)))
@@ -142,13 +146,14 @@ async def prove_by_journal(
     return {"records": replay.last, "epochs": len(replay.began_us), "commands": replay.engine.commands_applied}
 
 
-async def prove_snapshots(venue: VenueProcess) -> int:
+async def prove_snapshots(venue: VenueProcess, archive: Archive | None = None) -> int:
     """Prove that the snapshots of a stopped venue hold what the journal brings forth; return their number."""
     store = SnapshotStore(venue.files.snapshots)
     async with stopped_venue(venue.files) as url, journal_client(url, venue.files) as client:
         journal = Journal(client)
         await journal.open()
-        audit = await audit_journal(journal, high_water=read_high_water(venue.files.high_water), snapshots=store)
+        mark = read_high_water(venue.files.high_water)
+        audit = await audit_journal(journal, high_water=mark, snapshots=store, archive=archive)
     assert audit.is_good, audit.problems
     assert audit.snapshots == len(store.indexes())
     return audit.snapshots
