@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent_sdk.errors import ConnectionFailed, ExchangeError, PermissionDenied
+from agent_sdk.errors import ConnectionFailed, ExchangeError, PermissionDenied, Rejected
 from agent_sdk.event_models import Gap, convert_event
 from agent_sdk.models import AccountSnapshot
 from agent_sdk.session import Listener
@@ -78,6 +78,10 @@ class EventCursor:
             self.is_behind = True
             fresh = fresh[: max(room, 0)]
         self._ready.extend(fresh)
+
+    def first(self) -> tuple[int, msgspec.Raw] | None:
+        """Return the next event with its ``seq``, if it is here, and leave it there."""
+        return (self.position + 1, self._ready[0]) if self._ready else None
 
     def take(self) -> tuple[int, msgspec.Raw] | None:
         """Return the next event with its ``seq``, if it is here."""
@@ -149,32 +153,39 @@ class EventFeed(Listener):
         self._connection.listeners.append(self)
         pause_s = _FIRST_PAUSE_S
         try:
-            while not self._connection.is_closed:
-                while (found := self._cursor.take()) is not None:
-                    yield await convert_event(found[0], found[1], self._catalog)
-                if self._error is not None:
-                    raise self._error
-                if not self._cursor.is_behind:
-                    await self._sleep()
-                    continue
+            while not self._connection.is_closed or self._cursor.first() is not None:
                 try:
-                    gap = await self._catch_up()
+                    item = await self._next()
                 except ConnectionFailed:
                     if self._connection.is_closed:
                         return
                     raise
-                except PermissionDenied:
+                except (PermissionDenied, Rejected):
                     raise
                 except ExchangeError:
-                    # The venue is away; everything waits there.
+                    # The venue is away; everything waits there, or here.
                     await asyncio.sleep(pause_s * self._connection.chance.spread(0.5, 1.5))
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                     continue
                 pause_s = _FIRST_PAUSE_S
-                if gap is not None:
-                    yield gap
+                if item is not None:
+                    yield item
         finally:
             self._connection.listeners.remove(self)
+
+    async def _next(self) -> AnyEvent | None:
+        """Return the next event, or the marker in its place; None when there may be one by now."""
+        if (found := self._cursor.first()) is not None:
+            # To be read it may need terms that the venue has to be asked for: it is taken when it was read.
+            event = await convert_event(found[0], found[1], self._catalog)
+            self._cursor.take()
+            return event
+        if self._error is not None:
+            raise self._error
+        if not self._cursor.is_behind:
+            await self._sleep()
+            return None
+        return await self._catch_up()
 
     async def _sleep(self) -> None:
         """Wait for a message, or for the time to ask whether one was missed."""

@@ -354,6 +354,27 @@ def test_an_event_newer_than_the_sdk_is_delivered_as_it_came() -> None:
     run(main())
 
 
+def test_an_event_waits_for_the_terms_that_it_is_read_by() -> None:
+    """While the venue does not answer, an event whose market is not known yet is neither lost nor the end."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            silent = True
+            venue.answers[orders.ListMarkets] = lambda query: None if silent else venue.answer("alice", query)
+            reader = asyncio.create_task(take(agent.events(), 2))
+            await asyncio.sleep(0.1)
+            venue.tell(orders.OrderPlaced(order_id=1, command_id="s.1", market="cpu", side="buy", quantity=1, price=1))
+            venue.tell(state_changed(1))
+            await asyncio.sleep(25.0)  # longer than a query waits
+            silent = False
+            placed, changed = await asyncio.wait_for(reader, 60)
+            assert isinstance(placed, OrderPlaced)
+            assert seqs([placed, changed]) == [1, 2]
+
+    run(main())
+
+
 def test_a_feed_ends_with_its_connection() -> None:
     """Closing ends the iteration without an error."""
 
