@@ -287,7 +287,7 @@ class Agent:
         process it defaults to a minute from now, and the answer may take as long.
 
         Raises:
-            OutcomeForgotten: It was handled, but its outcome is no longer held.
+            OutcomeForgotten: If it was handled, its outcome is no longer held.
             RequestTimeout: The venue did not answer; ask again.
 
         """

@@ -177,7 +177,7 @@ class DuplicateId(Rejected):
 
 
 class OutcomeForgotten(Rejected):
-    """Raised when a command was handled once but its outcome is no longer held; see the events."""
+    """Raised when the outcome of a command is no longer held, if there was one; see the events."""
 
 
 class Expired(Rejected):

@@ -303,7 +303,7 @@ class Connection:
         """Return what became of a command, or None if it was not and will not be executed.
 
         Raises:
-            OutcomeForgotten: It was handled, but its outcome is no longer held.
+            OutcomeForgotten: If it was handled, its outcome is no longer held.
             RequestTimeout: The venue did not answer, or cannot tell yet.
 
         """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from exchange.build_info import VERSION
+from exchange.engine.sessions import FORGET_AFTER_US
 from exchange.mechanisms.base import NotFound
 from exchange.mechanisms.orders import Orders
 from exchange.messages.admin import AssetsResult, BalancesResult, GetBalances, ListAssets
@@ -126,6 +127,9 @@ class Answers:
         if isinstance(found, bytes):
             return OutcomeResult(state="found", outcome=msgspec.Raw(found))
         if found is Reason.OUTCOME_FORGOTTEN:
+            return OutcomeResult(state="forgotten")
+        if engine.time_us >= query.valid_until_us + FORGET_AFTER_US:
+            # Its session may have been forgotten with it, so that nothing is found proves nothing any more.
             return OutcomeResult(state="forgotten")
         # Every later batch has a later time, so from here on the command can only expire.
         is_past = engine.time_us > query.valid_until_us

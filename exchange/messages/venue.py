@@ -84,7 +84,7 @@ class OutcomeResult(Result, tag="outcome_result", kw_only=True):
     """Answer ``GetOutcome``.
 
     ``found``: ``outcome`` is it. ``never_executed``: it was not and will not be. ``pending``: it may
-    still be executed. ``forgotten``: it was handled once; the events tell how.
+    still be executed. ``forgotten``: if it was handled, that is no longer held; the events tell.
     """
 
     state: str

@@ -130,6 +130,31 @@ def test_replayed_ids_are_remembered(traded: Desk) -> None:
     assert sent == []
 
 
+@pytest.mark.parametrize(
+    ("after_s", "state"), [(9, "pending"), (11, "never_executed"), (609, "never_executed"), (611, "forgotten")]
+)
+def test_that_a_command_never_ran_is_said_while_it_is_known(after_s: int, state: str) -> None:
+    """Not before its time has passed, and not when the session that would remember it may be forgotten."""
+    desk = Desk()
+    desk.open_market("ann")
+    query = {"type": "venue.outcome", "id": "t.1", "valid_until_us": desk.time_us + 10 * SECOND_US}
+    desk.turn(after_s * SECOND_US)
+    assert [answer["state"] for answer in desk.ask("ann", query)] == [state]
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_nothing_is_said_of_what_is_forgotten(ran: bool) -> None:
+    """Ten minutes after its time, a command that ran and one that did not get the same answer."""
+    desk = Desk()
+    desk.open_market("ann")
+    order = desk.order("ann")
+    if ran:
+        desk.do("ann", order)
+    desk.turn(610 * SECOND_US)
+    query = {"type": "venue.outcome", "id": order["id"], "valid_until_us": order["valid_until_us"]}
+    assert [answer["state"] for answer in desk.ask("ann", query)] == ["forgotten"]
+
+
 @pytest.mark.parametrize("at", [0, 1, 7, 150, -1])
 def test_a_flipped_bit_is_refused(traded: Desk, at: int) -> None:
     """A record with any one bit flipped is refused, as is the record after it at the latest."""
