@@ -52,6 +52,10 @@ class Outgoing(ABC):
         self._refusals.append((subject, payload))
         self._wake.set()
 
+    def forget_refusals(self) -> None:
+        """Give up the refusals that wait: what they say of the venue may not be so any more."""
+        self._refusals.clear()
+
     async def run(self) -> None:
         """Send refusals as they come, also while a batch waits for the journal."""
         while True:

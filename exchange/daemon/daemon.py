@@ -30,10 +30,9 @@ from exchange.daemon.poison import WARNINGS, Poisoned, Poisons
 from exchange.daemon.preserve import Task
 from exchange.daemon.preserver import Preserver
 from exchange.daemon.recovery import fetch_newer, load_newest
-from exchange.daemon.replica import Replica, StartOver, TakeoverRefused
+from exchange.daemon.replica import Replica, StartOver, TakeoverRefused, stall_handler
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
-from exchange.messages.reasons import RefusalReason
 from exchange.nats_client import NatsClient
 
 if TYPE_CHECKING:
@@ -251,11 +250,7 @@ class Daemon:
 
     async def _make_replica(self, host: Host, core: NatsClient) -> Replica:
         lease = self._lease
-
-        def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
-            host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
-            lease.excuse(excused=stalled)
-
+        on_stall = stall_handler(host, lease, self._egress)
         journal = self._journal = Journal(core, on_stall, fresh_s=lease.duration_s)
         await journal.open()
         # A standby needs no venue of its own here, only credentials.

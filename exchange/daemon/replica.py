@@ -19,6 +19,7 @@ from exchange.adapters.fenced_log import JournalGap, NoAnswer, Replaced
 from exchange.adapters.records import JournalCorrupt
 from exchange.daemon.leader import Leader
 from exchange.daemon.recovery import catch_up
+from exchange.messages.reasons import RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from exchange.adapters.fenced_log import FencedLog
     from exchange.adapters.high_water import HighWaterFile
     from exchange.adapters.metrics import Metrics
+    from exchange.adapters.outgoing import Outgoing
     from exchange.adapters.snapshots import Snapshot, SnapshotStore
     from exchange.daemon.host import Host
     from exchange.daemon.leader import Sender, Snapshots
     from exchange.daemon.lease import Lease
     from exchange.daemon.poison import Poisons
 
-__all__ = ["FellBehind", "Replica", "StartOver", "TakeoverRefused"]
+__all__ = ["FellBehind", "Replica", "StartOver", "TakeoverRefused", "stall_handler"]
 
 _recovered: Final = crash_point("recovered")
 _before_epoch: Final = crash_point("before_epoch")
@@ -57,6 +59,22 @@ class TakeoverRefused(StartOver):
 
 class FellBehind(StartOver):
     """Raised when the journal was trimmed beyond what a standby has read: it starts over from a snapshot."""
+
+
+def stall_handler(host: Host, lease: Lease, egress: Outgoing) -> Callable[[bool], None]:
+    """Return what a journal calls when nothing can be stored, and when it can again.
+
+    From then on everything is refused because of it, which is so whoever leads. What was to be refused before,
+    for what this daemon knew of the venue, waits for the lease and may never be told: by now another may lead.
+    """
+
+    def on_stall(stalled: bool) -> None:  # noqa: FBT001 - the journal's callback
+        host.gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE if stalled else None
+        if stalled:
+            egress.forget_refusals()
+        lease.excuse(excused=stalled)
+
+    return on_stall
 
 
 @dataclass(frozen=True, kw_only=True)
