@@ -54,7 +54,10 @@ class FencedLog(ABC):
         self._on_stall = on_stall
         self._fresh_s = fresh_s
         self._silent_s = 0.0
+        self._asked_s = 0.0
         self._is_stalled = False
+        self.ignored_writes = 0
+        """How often in a row the present record was neither stored nor refused by a journal that answers."""
 
     @abstractmethod
     async def last_index(self) -> int:
@@ -127,6 +130,7 @@ class FencedLog(ABC):
                 self._note_silence(began_s, error)
                 if await self._is_stored(index, body):
                     break
+                self._note_ignored(error)
                 await asyncio.sleep(_RETRY_S)
                 continue
             problem = ack.get("error")
@@ -145,6 +149,7 @@ class FencedLog(ABC):
             if loop.time() - began_s < self._fresh_s:
                 self._stall(stalled=True)
             await asyncio.sleep(_RETRY_S)
+        self.ignored_writes = 0
         self._stall(stalled=False)
 
     async def _is_stored(self, index: int, body: bytes) -> bool:
@@ -155,7 +160,7 @@ class FencedLog(ABC):
         """
         loop = asyncio.get_running_loop()
         while True:
-            began_s = loop.time()
+            began_s = self._asked_s = loop.time()
             try:
                 found = await self._find(index)
             except NoAnswer as error:
@@ -169,6 +174,17 @@ class FencedLog(ABC):
                 return True
             message = f"another leader wrote record {index}"
             raise Replaced(message)
+
+    def _note_ignored(self, error: NoAnswer) -> None:
+        """Note that the journal answers, but neither stored nor refused what it was given on a connection that lasts.
+
+        So does a server that failed to write to its disk, until it is started again.
+        """
+        if isinstance(error, NoConnection):
+            return
+        self.ignored_writes += 1
+        if asyncio.get_running_loop().time() - self._asked_s < self._fresh_s:
+            self._stall(stalled=True)
 
     def _note_silence(self, began_s: float, error: NoAnswer) -> None:
         """Count for how long there was no answer; a single question counts for a second, however long it took."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from nats.errors import Error as NatsError
@@ -36,7 +36,7 @@ from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.nats_client import NatsClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from nats.aio.msg import Msg
@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 __all__ = ["Daemon", "DaemonError", "StartOver", "TakeoverRefused"]
 
 _FLUSH_S = 1
+
+_HEAL_POLL_S = 0.25
+_IGNORED_WRITES = 1
+_ROOM_BYTES = 16 * 1024 * 1024
+"""What must be free before a server is started again that could not write; the largest record takes half of it."""
 
 _SYNC = {"always": "always", "lazy": "2m"}
 """The words of the configuration in those of nats-server."""
@@ -89,6 +94,7 @@ class Daemon:
         self._creating: str | None = None
         self._journal: Journal | None = None
         self._journal_creds: Path | None = None
+        self._server: EmbeddedServer | None = None
         self._leader: Leader | None = None
         self._keyring: Keyring | None = None
         self._ingress = bus.Ingress()
@@ -106,7 +112,7 @@ class Daemon:
         """
         self._failed = asyncio.get_running_loop().create_future()
         try:
-            await self._start()
+            await self._unless_failed(self._start())
         except (
             bus.BusError, CredentialError, EmbeddedServerError, JournalMissing, JournalCorrupt, JournalGap,
             NoAnswer, Poisoned, Replaced, StartOver, OSError,
@@ -154,6 +160,17 @@ class Daemon:
             await fetch_newer(self._store, SnapshotCopies(client))
         finally:
             await client.close()
+
+    async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do some work, unless what it waits for cannot come any more."""
+        assert self._failed is not None  # noqa: S101 - start() made it
+        working = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({working, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            await (working if working.done() else self._failed)
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
     async def stop(self) -> None:
         """Stop leading, close the connections, stop the embedded server."""
@@ -209,6 +226,7 @@ class Daemon:
         )
         await server.start()
         self._closing.push_async_callback(server.stop)
+        self._server = server
         self.url = server.url
         log.info("embedded nats-server started", url=server.url, pid=server.pid)
         return keyring
@@ -253,6 +271,8 @@ class Daemon:
         on_stall = stall_handler(host, lease, self._egress)
         journal = self._journal = Journal(core, on_stall, fresh_s=lease.duration_s)
         await journal.open()
+        if self._server is not None:
+            self._run(self._heal(self._server, journal), "nats-server")
         # A standby needs no venue of its own here, only credentials.
         self.files.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         high_water = HighWaterFile(self.files.high_water)
@@ -297,6 +317,28 @@ class Daemon:
         # The last thing that is said before the connection is closed.
         self._closing.push_async_callback(warn)
         return poisons
+
+    async def _heal(self, server: EmbeddedServer, journal: Journal) -> None:
+        """Start the embedded server again when it stores nothing any more.
+
+        After an error of the disk nats-server takes no record of the stream until its end, whatever becomes of the
+        disk, and says so only in its log. Nothing is lost by that: the record is held, and written again.
+        """
+        is_told = False
+        while True:
+            await asyncio.sleep(_HEAL_POLL_S)
+            if journal.ignored_writes < _IGNORED_WRITES:
+                continue
+            free = server.free_bytes()
+            if free < _ROOM_BYTES:
+                if not is_told:
+                    log.error("the disk is full: make room, and the venue goes on by itself", free_bytes=free)
+                is_told = True
+                continue
+            log.error("nats-server stores nothing, after an error of the disk: starting it again", free_bytes=free)
+            journal.ignored_writes, is_told = 0, False
+            await server.restart()
+            log.warning("nats-server started again", url=server.url, pid=server.pid)
 
     async def _stand_by(self, replica: Replica) -> None:
         """Follow until it is time, then lead; whoever runs this notices when that ends."""

@@ -127,6 +127,22 @@ async def test_the_journal_survives_a_restart(server: EmbeddedServer, keyring: K
     await client.close()
 
 
+async def test_it_starts_again_on_its_port(server: EmbeddedServer, keyring: Keyring) -> None:
+    """With what was stored, which is written through once more; clients come back by themselves."""
+    url, pid = server.url, server.pid
+    client = await journal_client(server, keyring)
+    stream = client.jetstream()
+    await stream.add_stream(name="JOURNAL", subjects=["journal"])
+    await stream.publish("journal", b"one")
+    await server.restart()
+    assert server.url == url
+    assert server.pid != pid
+    async with asyncio.timeout(10):
+        while not client.is_connected or (await stream.stream_info("JOURNAL")).state.messages != 1:
+            await asyncio.sleep(0.01)
+    await client.close()
+
+
 async def test_stop_ends_the_process(server: EmbeddedServer) -> None:
     """stop() waits for the end, can be repeated, and leaves neither process nor URL."""
     pid = server.pid

@@ -161,7 +161,8 @@ async def raw_socket(url: str, creds: Path) -> AsyncIterator[tuple[asyncio.Strea
 class External:
     """Hold a nats-server that no daemon owns."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, max_file: str | None = None) -> None:
+        self._max_file = max_file
         self.files = VenueFiles(directory / "venue")
         self.keyring = self.files.create_keyring()
         self.url = ""
@@ -180,6 +181,8 @@ class External:
             ports_dir=ports,
             log_file=self._directory / "log",
         )
+        if self._max_file is not None:
+            text = text.replace("max_file: 1PB", f"max_file: {self._max_file}")
         (self._directory / "nats.conf").write_text(text)
         self._process = await asyncio.create_subprocess_exec(
             str(find_server()), "-c", str(self._directory / "nats.conf")

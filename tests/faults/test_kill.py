@@ -35,10 +35,10 @@ WORKERS = 4
 
 @contextlib.asynccontextmanager
 async def trading_venue(
-    directory: Path, seed: int, server: External | None = None
+    directory: Path, seed: int, server: External | None = None, data: Path | None = None
 ) -> AsyncIterator[tuple[VenueProcess, list[Trader]]]:
     """Run a venue process, and four agents that trade on it all the time."""
-    venue = VenueProcess(directory / "venue", None if server is None else server.url)
+    venue = VenueProcess(data or directory / "venue", None if server is None else server.url, logs=directory)
     traders: list[Trader] = []
     try:
         await venue.start()

@@ -48,7 +48,9 @@ class VenueProcess:
         keys: Path | None = None,
         flags: tuple[str, ...] = (),
         program: str = "exchange",
+        logs: Path | None = None,
     ) -> None:
+        logs = logs or data.parent
         self._flags = flags
         self.program = program
         """The module that is run; a test may run one with faults in it."""
@@ -60,8 +62,8 @@ class VenueProcess:
         if keys is not None:
             creds = Keyring.load(keys)
             self._flags += ("--creds", str(creds.gateway_creds_path), "--journal-creds", str(creds.journal_creds_path))
-        self.log = data.parent / f"{data.name}.log"
-        self._ready = data.parent / f"{data.name}.ready.json"
+        self.log = logs / f"{data.name}.log"
+        self._ready = logs / f"{data.name}.ready.json"
         self._process: Process | None = None
 
     async def spawn(self, **variables: str) -> None:
