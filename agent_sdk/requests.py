@@ -345,7 +345,9 @@ class Requests:
 
     def _refuse(self, request: _InFlight, refusal: Refusal | _LooseRefusal) -> None:
         self._clock.observe(refusal.venue_time_us)
-        request.unanswered = max(0, request.unanswered - 1)
+        # Whoever cannot reach the journal may have been replaced: the same copy has come to who leads now.
+        if refusal.reason != RefusalReason.JOURNAL_UNAVAILABLE:
+            request.unanswered = max(0, request.unanswered - 1)
         request.last_refusal = refusal
         if refusal.reason in _RETRYABLE:
             request.wait_after_refusal(self._loop.time(), self._jitter())

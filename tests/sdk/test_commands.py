@@ -166,6 +166,24 @@ def test_what_was_certainly_not_executed_is_not_unknown(fault: str, error: type[
     run(main())
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_that_one_daemon_has_no_journal_does_not_say_that_no_other_runs_the_command(runs: bool) -> None:
+    """A leader that was replaced refuses the copy that its successor has, too: only asking settles it."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            venue.faults.extend(["journal_unavailable"] * 1_000)
+            if runs:
+                venue.loop.call_later(1.0, lambda: venue.execute(venue.received[0]))
+            with pytest.raises(OutcomeUnknown) as unknown:
+                await agent.buy("cpu", 1, 5, timeout=5)
+            settled = await agent.outcome(unknown.value.id)
+        assert settled.state == ("accepted" if runs else "never_executed")
+
+    run(main())
+
+
 def test_a_definite_refusal_of_the_only_copy_is_raised_at_once() -> None:
     """A refusal that retrying cannot help ends the command."""
 
