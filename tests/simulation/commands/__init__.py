@@ -1,0 +1,21 @@
+"""Draw random commands, mechanism by mechanism: each has a file here, and a line in the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.simulation.commands import admin, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from tests.simulation.commands.view import Drawn, View
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
+    "admin": admin.draw,
+    "orders": orders.draw,
+}
+"""By family of ``exchange.mechanisms.REGISTRY``: returns a kind of command and its fields."""

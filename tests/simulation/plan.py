@@ -1,0 +1,169 @@
+"""Draw what will go wrong in a run: from a seed, before it begins, as a list of which parts can be left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Final
+
+__all__ = ["FAULTS", "LEADER", "NOISES", "POINTS", "Fault", "Plan", "draw_plan"]
+
+POINTS: Final = ("before apply", "after apply", "stored", "acknowledged", "mid egress", "mid snapshot", "mid takeover")
+"""Where within a step of the daemon it can be killed; between two steps it can be everywhere."""
+
+NOISES: Final = (
+    "lost command",
+    "lost reply",
+    "lost event",
+    "doubled message",
+    "late message",
+    "lost journal request",
+    "lost acknowledgement",
+    "late journal write",
+    "refused journal write",
+    "broken fetch",
+)
+"""What happens to messages again and again, each with a probability of its own in each run."""
+
+FAULTS: Final = (
+    "kill",
+    "kill at point",
+    "freeze",
+    "cut off journal",
+    "cut off agents",
+    "journal silent",
+    "journal refuses",
+    "wall clock jumps",
+    "fresh mount",
+    "power loss",
+    "flip snapshot",
+    "tear snapshot",
+    "flip mark",
+    "flip record",
+    "short journal",
+    "new epoch",
+    "freeze agent",
+    "cut off agent",
+    "reconnect agent",
+)
+"""What happens once, at a time, to somebody."""
+
+LEADER: Final = -1
+"""The target of what happens to whoever leads at that time."""
+
+_START_S: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Hold one thing that goes wrong: when, what, to whom (a number), how long or how far, where."""
+
+    at_s: float
+    kind: str
+    target: int = 0
+    amount: float = 0.0
+    point: str = ""
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        where = f" {self.point}" if self.point else ""
+        return f"{self.at_s:7.3f} s  {self.kind}{where} (target {self.target}, {self.amount:g})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say everything about a run but what follows from it."""
+
+    seed: int
+    nodes: int
+    agents: int
+    duration_s: float
+    takeover_after_s: float
+    latency_s: float
+    is_in_order: bool
+    pause_s: float
+    """How long an agent waits between two commands, at most."""
+    snapshot_every: int
+    check_every: int
+    """After how many batches all invariants are counted; conservation is always."""
+    hostile: bool
+    noises: dict[str, float] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict)
+
+    def random(self, purpose: str) -> Random:
+        """Return a source of chance for one purpose: what is drawn for one does not move the others."""
+        return Random(f"{self.seed}/{purpose}")
+
+    def without(self, **changes: Any) -> Plan:
+        """Return the plan with less in it."""
+        return replace(self, **changes)
+
+    def tell(self) -> list[str]:
+        """Describe it in lines."""
+        noise = ", ".join(f"{kind} {share:.1%}" for kind, share in self.noises.items()) or "none"
+        who = f"{self.nodes} daemons, {self.agents} agents{' and a hostile one' if self.hostile else ''}"
+        how = f"messages {'in order' if self.is_in_order else 'overtake'}, up to {self.latency_s * 1000:g} ms"
+        return [
+            f"{who}, {self.duration_s:g} s, takeover after {self.takeover_after_s:g} s, {how}",
+            f"noise: {noise}",
+            *(str(fault) for fault in self.faults),
+        ]
+
+
+def draw_plan(seed: int) -> Plan:
+    """Return the plan of a seed."""
+    random = Random(f"plan {seed}")
+    nodes = random.choice((1, 2, 2, 2, 3, 3))
+    agents = random.choice((3, 3, 4, 4, 5, 6))
+    duration_s = _START_S + random.uniform(4.0, 10.0)
+    takeover_after_s = random.choice((1.0, 1.0, 1.5, 2.5))
+    noises = {
+        kind: random.choice((0.002, 0.01, 0.03, 0.06) if kind in NOISES[5:] else (0.002, 0.01, 0.03, 0.1, 0.3))
+        for kind in NOISES
+        if random.random() < random.choice((0.0, 0.3, 0.8))
+    }
+    faults = tuple(
+        sorted(
+            (
+                _draw_fault(random, nodes, agents, duration_s, takeover_after_s)
+                for _ in range(random.choice((0, 2, 4, 6, 9)))
+            ),
+            key=lambda fault: fault.at_s,
+        )
+    )
+    return Plan(
+        seed=seed,
+        nodes=nodes,
+        agents=agents,
+        duration_s=round(duration_s, 3),
+        takeover_after_s=takeover_after_s,
+        latency_s=random.choice((0.001, 0.005, 0.03, 0.15)),
+        is_in_order=random.random() < 0.5,
+        pause_s=random.choice((0.1, 0.3, 0.3, 1.0)),
+        snapshot_every=random.choice((0, 5, 15, 40)),
+        check_every=random.choice((1, 5, 20, 20)),
+        hostile=random.random() < 0.5,
+        noises=noises,
+        faults=faults,
+        limits={"queue_messages_max": 4, "commands_per_s": 40, "commands_burst": 40} if random.random() < 0.15 else {},
+    )
+
+
+def _draw_fault(random: Random, nodes: int, agents: int, duration_s: float, takeover_after_s: float) -> Fault:
+    kind = random.choice(FAULTS)
+    at_s = round(random.uniform(_START_S, duration_s), 3)
+    of_agent = kind.endswith(" agent")
+    target = random.randrange(agents) if of_agent else random.choice((LEADER, random.randrange(nodes)))
+    # Around the silence after which somebody takes over, and around half of it, is where it gets interesting.
+    amount = round(takeover_after_s * random.choice((0.1, 0.4, 0.55, 0.9, 1.1, 1.6, 3.0)) * random.uniform(0.9, 1.1), 3)
+    if kind in ("kill", "fresh mount", "power loss"):
+        amount = random.randrange(1, 60)
+    elif kind == "kill at point":
+        point = random.choice(POINTS)
+        return Fault(at_s, kind, target, 1 if point == "mid snapshot" else random.choice((1, 1, 1, 2, 5)), point)
+    elif kind == "wall clock jumps":
+        amount = random.choice((-3600.0, 3600.0, -1.0, 1.0, 60.0))
+    elif kind in ("flip snapshot", "flip mark", "flip record", "short journal", "tear snapshot"):
+        amount = round(random.random(), 6)
+    return Fault(at_s, kind, target, amount)

@@ -1,0 +1,61 @@
+"""Set the scene: the first records of a venue with an operator, agents of several owners, and three markets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from exchange.daemon.host import Host
+from exchange.engine import genesis_batch
+from exchange.messages.admin import IssueAsset, RegisterAgent, RegisterAsset, Settings
+from exchange.messages.base import MAX_VALIDITY_US
+from exchange.messages.orders import CreateMarket
+from tests.simulation.clocks import START_US
+from tests.simulation.commands.view import MarketTerms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exchange.messages.base import Command
+
+__all__ = ["HOSTILE", "LATECOMER", "MARKETS", "OPERATOR", "OWNERS", "first_records"]
+
+OPERATOR: Final = "operator"
+HOSTILE: Final = "mallory"
+LATECOMER: Final = "late"
+"""Somebody who speaks with the venue before the operator has registered it."""
+OWNERS: Final = ("x", "x", "y", "z", "y", "w")
+MARKETS: Final = (
+    MarketTerms("plain", "cpu", 1, 1),
+    MarketTerms("fees", "gpu", 10, 10),
+    MarketTerms("band", "cpu", 5, 1),
+)
+_SETTINGS: Final = Settings(max_fills_per_command=7, max_cancels_per_command=8, max_open_orders=25)
+
+
+def first_records(agents: int) -> Iterator[bytes]:
+    """Yield the bodies of the records that stand in the journal before anything goes wrong."""
+    host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    genesis = genesis_batch(OPERATOR, START_US - 4_000_000, settings=_SETTINGS)
+    yield host.apply(genesis.submissions, [], START_US - 4_000_000, 0).body
+    submissions: list[Any] = []
+    for n, (kind, fields) in enumerate(_commands(agents), 1):
+        command: Command = kind(id=f"scene.{n}", valid_until_us=START_US - 3_000_000 + MAX_VALIDITY_US // 2, **fields)
+        submissions.append((OPERATOR, command, msgspec.msgpack.encode(command)))
+    yield host.apply(submissions, [], START_US - 3_000_000, 0).body
+
+
+def _commands(agents: int) -> Iterator[tuple[type[Command], dict[str, Any]]]:
+    yield RegisterAsset, {"asset": "cpu"}
+    yield RegisterAsset, {"asset": "gpu", "decimals": 2}
+    yield CreateMarket, {"market": "plain", "base": "cpu", "tick": 1, "price_band_bp": 0}
+    fees = {"market": "fees", "base": "gpu", "tick": 10, "lot": 10, "maker_fee_bp": 7, "taker_fee_bp": 23}
+    yield CreateMarket, {**fees, "price_band_bp": 0}
+    band = {"market": "band", "base": "cpu", "tick": 5, "reference_price": 1_000, "price_band_bp": 150}
+    yield CreateMarket, {**band, "halt_seconds": 1, "auction_seconds": 1, "maker_fee_bp": 11}
+    for number, owner in zip(range(agents), OWNERS, strict=False):
+        yield RegisterAgent, {"agent": f"agent{number}", "owner": owner, "endowment": 400_000}
+        yield IssueAsset, {"asset": "cpu", "agent": f"agent{number}", "quantity": 300}
+        yield IssueAsset, {"asset": "gpu", "agent": f"agent{number}", "quantity": 3_000}
+    yield RegisterAgent, {"agent": HOSTILE, "owner": HOSTILE, "endowment": 50_000}
