@@ -92,6 +92,12 @@ class StandbySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     takeover_after_s: Annotated[float, Meta(ge=0.2, le=60)] = 3.0
 
 
+class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say whether to lead also where the clock stands before the journal's time, or more than an hour past it."""
+
+    accept_time: bool = False
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say how much is logged, and how: ``auto`` is colourful on a terminal and JSON elsewhere."""
 
@@ -108,6 +114,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     snapshots: SnapshotSettings = SnapshotSettings()
     journal: JournalSettings = JournalSettings()
     standby: StandbySettings = StandbySettings()
+    clock: ClockSettings = ClockSettings()
     log: LogSettings = LogSettings()
     limits: GatewayLimits = GatewayLimits()
 

@@ -45,6 +45,7 @@ def serve(
     metrics_port: int | None = None,
     standby: Annotated[bool | None, Parameter(negative=())] = None,
     takeover_after: timedelta | None = None,
+    accept_time: Annotated[bool | None, Parameter(negative=())] = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: Literal["auto", "console", "json"] | None = None,
     ready_file: Path | None = None,
@@ -79,6 +80,8 @@ def serve(
         Follow the daemon that leads the venue on the same external server, and lead when it falls silent.
     takeover_after
         How long its silence must last, such as 1s or 500ms; the same in all daemons of a venue (default: 3s).
+    accept_time
+        Lead although the journal's time is after this machine's clock, or more than an hour before it: both are right.
     log_level
         How much is logged, to stderr.
     log_format
@@ -103,6 +106,7 @@ def serve(
             "metrics.port": metrics_port,
             "standby.enabled": standby,
             "standby.takeover_after_s": None if takeover_after is None else takeover_after.total_seconds(),
+            "clock.accept_time": accept_time,
             "log.level": log_level,
             "log.format": log_format,
         },

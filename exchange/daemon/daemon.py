@@ -23,6 +23,7 @@ from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.server_admin import ServerAdmin
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.daemon.clock_guard import ClockGuard
 from exchange.daemon.guard import Guard
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
@@ -30,7 +31,7 @@ from exchange.daemon.poison import WARNINGS, Poisoned, Poisons
 from exchange.daemon.preserve import Task
 from exchange.daemon.preserver import Preserver
 from exchange.daemon.recovery import fetch_newer, load_newest
-from exchange.daemon.replica import Replica, StartOver, TakeoverRefused, stall_handler
+from exchange.daemon.replica import ClockRefused, Replica, StartOver, TakeoverRefused, stall_handler
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.nats_client import NatsClient
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Daemon", "DaemonError", "StartOver", "TakeoverRefused"]
 
 _FLUSH_S = 1
+_CANCEL_AGAIN_S = 0.2
 
 _HEAL_POLL_S = 0.25
 _IGNORED_WRITES = 1
@@ -87,6 +89,7 @@ class Daemon:
         self.host: Host | None = None
         self.snapshotter: Snapshotter | None = None
         self.preserver: Preserver | None = None
+        self.metrics: Metrics | None = None
         self.metrics_url: str | None = None
         self._closing = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -115,7 +118,7 @@ class Daemon:
             await self._unless_failed(self._start())
         except (
             bus.BusError, CredentialError, EmbeddedServerError, JournalMissing, JournalCorrupt, JournalGap,
-            NoAnswer, Poisoned, Replaced, StartOver, OSError,
+            NoAnswer, ClockRefused, Poisoned, Replaced, StartOver, OSError,
         ) as error:  # fmt: skip
             await self.stop()
             raise DaemonError(str(error)) from error
@@ -174,10 +177,13 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop leading, close the connections, stop the embedded server."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
         self._tasks.clear()
+        # What waits with a time-out may miss it at the moment of its answer, so it is said until it is heard.
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
         await self._closing.aclose()
 
     async def wait(self) -> None:
@@ -277,7 +283,7 @@ class Daemon:
         self.files.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
-        metrics = Metrics(host)
+        metrics = self.metrics = Metrics(host)
 
         def on_snapshot(index: int, seconds: float, is_good: bool) -> None:  # noqa: FBT001 - the snapshotter's callback
             metrics.observe_snapshot(index, seconds, is_good)
@@ -286,6 +292,16 @@ class Daemon:
 
         snapshotter = self.snapshotter = Snapshotter(self._store, self.config.snapshots.every_commands, on_snapshot)
         self._closing.callback(snapshotter.close)
+
+        def new_clock(time_us: int) -> VenueClock:
+            clock = VenueClock(time_us)
+            metrics.watch_clock(clock)
+            return clock
+
+        self._clock_guard = ClockGuard(
+            host.engine, self.files.accept_time, accepts=self.config.clock.accept_time,
+            on_refusal=metrics.observe_clock_refusal,
+        )  # fmt: skip
         return Replica(
             host=host,
             journal=journal,
@@ -295,7 +311,8 @@ class Daemon:
             store=self._store,
             snapshots=snapshotter,
             metrics=metrics,
-            new_clock=VenueClock,
+            new_clock=new_clock,
+            refuse_clock=self._clock_guard.refuse,
             poisons=await self._make_poisons(core),
         )
 
@@ -349,6 +366,7 @@ class Daemon:
 
     async def _lead(self, replica: Replica) -> None:
         leader = self._leader = await replica.take_lead()
+        self._clock_guard.used()
         self.is_leading = True
         self._ingress.on_drop = replica.host.gateway.count_undecodable
         self._run(self._egress.run(), "egress")

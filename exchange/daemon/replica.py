@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from exchange.daemon.lease import Lease
     from exchange.daemon.poison import Poisons
 
-__all__ = ["FellBehind", "Replica", "StartOver", "TakeoverRefused", "stall_handler"]
+__all__ = ["ClockRefused", "FellBehind", "Replica", "StartOver", "TakeoverRefused", "stall_handler"]
 
 _recovered: Final = crash_point("recovered")
 _before_epoch: Final = crash_point("before_epoch")
@@ -59,6 +59,10 @@ class TakeoverRefused(StartOver):
 
 class FellBehind(StartOver):
     """Raised when the journal was trimmed beyond what a standby has read: it starts over from a snapshot."""
+
+
+class ClockRefused(Exception):
+    """Raised when the clock of this machine is too far from the journal's time to lead by it."""
 
 
 def stall_handler(host: Host, lease: Lease, egress: Outgoing) -> Callable[[bool], None]:
@@ -91,6 +95,8 @@ class Replica:
     metrics: Metrics
     new_clock: Callable[[int], VenueClock]
     poisons: Poisons | None = None
+    refuse_clock: Callable[[VenueClock], str | None] = lambda _clock: None
+    """Says why nobody must lead by a clock."""
 
     async def recover(self, snapshot: Snapshot | None) -> None:
         """Bring the host from its snapshot, or from nothing, to the end of the journal.
@@ -136,10 +142,14 @@ class Replica:
                 heard_s = now_s()
             else:
                 self._check_end(last)
-                if asked_s - heard_s >= takeover_after_s:
+                if asked_s - heard_s >= takeover_after_s and self._may_lead():
                     break
             await asyncio.sleep(poll_s)
         await self.journal.end_fetching()
+
+    def _may_lead(self) -> bool:
+        """Return whether the clock of this daemon is good enough to lead; otherwise it stays following."""
+        return self.refuse_clock(self.new_clock(self.host.engine.time_us)) is None
 
     async def _follow_to(self, last: int) -> None:
         host = self.host
@@ -173,11 +183,15 @@ class Replica:
 
         Raises:
             TakeoverRefused: another daemon was faster.
+            ClockRefused: the clock of this machine must not be led by.
             Poisoned: the first batch of the epoch broke the engine.
         """
         host = self.host
         began = time.perf_counter()
         clock = self.new_clock(host.engine.time_us)
+        problem = self.refuse_clock(clock)
+        if problem is not None:
+            raise ClockRefused(problem)
         leader = Leader(
             host, self.journal, self.egress, clock, self.lease, self.metrics, self.high_water, self.snapshots,
             self.poisons,

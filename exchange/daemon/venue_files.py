@@ -41,6 +41,8 @@ class VenueFiles:
         self.high_water = data / "high-water"
         self.snapshots = data / "snapshots"
         self.poison = data / "poison.json"
+        self.accept_time = data / "accept-time"
+        """Stands where an operator has said, for one start, that the clock is right."""
         self.creating = data / "creating"
         """Stands while a venue is being created, and names its first operator; a killed start goes on from it."""
 

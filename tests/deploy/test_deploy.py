@@ -167,6 +167,8 @@ ALERTS = {
     "ExchangeDown": ('up{job="exchange"}', "1x20", "0x20"),
     "ExchangeAbsent": ("exchange_journal_index", "1+5x20", ""),
     "ExchangeNotLeading": ("exchange_journal_index", "1+5x20", "7x20"),
+    "ExchangeClockRefused": ("exchange_clock_refused", "0x20", "1x20"),
+    "ExchangeClockOff": ("exchange_clock_offset_seconds", "-2x20", "-3600x20"),
     "ExchangeJournalLag": ("exchange_journal_lag_seconds", "0x20", "4x20"),
     "ExchangeGatewayDrops": (
         'exchange_gateway_refusals_total{reason="malformed"}',

@@ -65,6 +65,14 @@ class Step(Protocol):
         """Return the journal's record."""
 
 
+class Clock(Protocol):
+    """Say what is read of the venue's clock."""
+
+    @property
+    def offset_ns(self) -> int:
+        """Return how far venue time is before the wall clock."""
+
+
 class Health(msgspec.Struct, frozen=True):
     """Say whether this daemon leads the venue; ``lag_seconds`` is the age of its last durable record.
 
@@ -103,6 +111,8 @@ class Metrics:
         self._snapshots = dict.fromkeys(_SNAPSHOT_OUTCOMES, 0)
         self._first_index = 0
         self._preservations = dict.fromkeys(_PRESERVATION_OUTCOMES, 0)
+        self._clock: Clock | None = None
+        self._is_clock_refused = False
         self._scraping = Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -192,6 +202,14 @@ class Metrics:
         self._preservations["done" if is_good else "failed"] += 1
         self._first_index = first_index or self._first_index
 
+    def watch_clock(self, clock: Clock) -> None:
+        """Export how far this clock is from the wall clock."""
+        self._clock = clock
+
+    def observe_clock_refusal(self, is_refused: bool) -> None:  # noqa: FBT001 - a callback's
+        """Take in whether this daemon would lead, but for its clock."""
+        self._is_clock_refused = is_refused
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics in the format that ``accept`` asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
@@ -213,6 +231,16 @@ class Metrics:
             ("exchange_snapshot_seconds", "Time that the newest snapshot took.", self._snapshot[1]),
         ):
             yield GaugeMetricFamily(name, text, value)
+        yield GaugeMetricFamily(
+            "exchange_clock_offset_seconds",
+            "Venue time less the wall clock of this daemon, which it approaches by 500 µs per second.",
+            0 if self._clock is None else self._clock.offset_ns / 1e9,
+        )
+        yield GaugeMetricFamily(
+            "exchange_clock_refused",
+            "1 while this daemon does not lead because its clock is too far from the journal's time.",
+            int(self._is_clock_refused),
+        )
         build = GaugeMetricFamily(
             "exchange_build_info",
             "Always 1; the labels say what runs.",
