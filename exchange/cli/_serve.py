@@ -15,7 +15,7 @@ import msgspec
 from cyclopts import Parameter
 
 from exchange.cli._bus import connected
-from exchange.cli._output import Json, note, print_json, print_pairs
+from exchange.cli._output import CliError, Json, note, print_json, print_pairs
 from exchange.cli._venue import RunFile, Running, operator_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,24 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _check_directory(data: Path) -> None:
+    """Refuse a directory that is there and holds no venue: the disk with the venue may not be mounted."""
+    from exchange.daemon.venue_files import VenueFiles
+
+    files = VenueFiles(data)
+    # A daemon that was killed while it created the venue has left its run file, if nothing else.
+    is_begun = files.exists() or files.creating.exists() or RunFile(data).path.exists()
+    if data.is_dir() and not is_begun:
+        message = (
+            f"{data} is there but holds no venue. If its disk is not mounted, mount it; "
+            f"for a new venue run `exchange init --data {data}`, or name a directory that does not exist yet"
+        )
+        raise CliError(message)
+
+
 async def _serve(config: Config, announce: Callable[[Running], None]) -> None:
+    if config.nats.url is None:
+        _check_directory(config.data)
     run_file = RunFile(config.data)
     run_file.acquire()
     try:

@@ -139,8 +139,8 @@ class Daemon:
         journal_creds = nats.journal_creds or (keyring.journal_creds_path if keyring else None)
         if gateway_creds is None or journal_creds is None:
             message = (
-                f"no credentials: {self.files.data} holds no venue; run `exchange init --data {self.files.data}` "
-                "or give --creds and --journal-creds"
+                f"no credentials: {self.files.data} holds no venue. If its disk is not mounted, mount it; "
+                f"else run `exchange init --data {self.files.data}` or give --creds and --journal-creds"
             )
             raise DaemonError(message)
         if self.config.snapshots.copies and self._creating is None:

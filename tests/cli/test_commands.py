@@ -100,6 +100,16 @@ def test_two_daemons_do_not_share_a_directory(venue: Serving) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_empty_directory_is_not_taken_for_a_new_venue(tmp_path: Path) -> None:
+    """It may be the place where a disk was to be mounted: the operator decides, by `init`."""
+    data = tmp_path / "venue"
+    data.mkdir()
+    done = run("serve", "--data", data, "--port", 0, "--metrics-port", 0)
+    assert done.returncode == 1
+    assert f"{data} is there but holds no venue. If its disk is not mounted, mount it" in done.stderr
+    assert list(data.iterdir()) == []
+
+
 def test_a_start_that_fails_says_why_without_a_traceback(tmp_path: Path) -> None:
     """A server that cannot be reached is a message and exit 1."""
     data = tmp_path / "venue"

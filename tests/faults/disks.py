@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-__all__ = ["SmallDisk", "failing_syncs", "needs_mount", "needs_strace", "small_disk"]
+__all__ = ["SmallDisk", "bound", "failing_syncs", "needs_mount", "needs_strace", "small_disk", "vanish"]
 
 _BALLAST_BYTES = 64 * 1024
 _ATTACH_S = 10.0
@@ -74,6 +74,23 @@ def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
         yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextlib.contextmanager
+def bound(disk: Path, place: Path) -> Iterator[None]:
+    """Mount a directory at a place for the length of the block; it may vanish before that."""
+    subprocess.run(["mount", "--bind", str(disk), str(place)], check=True)
+    try:
+        yield
+    finally:
+        vanish(place)
+
+
+def vanish(place: Path) -> None:
+    """Take away what is mounted at a place, though it is in use."""
+    # A bound directory has the device of what is around it, so `Path.is_mount` does not tell.
+    if str(place) in Path("/proc/mounts").read_text().split():
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @contextlib.asynccontextmanager
