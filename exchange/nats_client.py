@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from nats.aio.client import Client
 
 __all__ = ["NatsClient"]
+
+_CLOSE_S: Final = 2.0
 
 
 class NatsClient(Client):
@@ -14,8 +17,46 @@ class NatsClient(Client):
 
     nats-py 2.16 closes a connection that it gives up only when all that was written to it has left, which a frozen
     server or a broken network puts off for many minutes; and of an attempt that failed after the socket was open it
-    leaves the socket to the garbage collector.
+    leaves the socket to the garbage collector. ``is_cast_off`` says that the server ended it for good, because a
+    credential expired, say: nats-py then closes the client, however often it may reconnect.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._was_closed_here = False
+
+    @property
+    def is_cast_off(self) -> bool:
+        """Whether it is closed and nobody here closed it."""
+        return self.is_closed and not self._was_closed_here
+
+    async def flush(self, timeout: int = 10) -> None:  # noqa: ASYNC109 - as nats-py has it
+        """Return once the server has taken in all that was published and subscribed before.
+
+        nats-py's ping overtakes what still waits to be written, and so comes back too early.
+        """
+        if self._pending and self._transport is not None and self.is_connected:
+            self._transport.writelines(self._pending)
+            self._pending = []
+            self._pending_data_size = 0
+        await super().flush(timeout)
+
+    async def close(self) -> None:
+        """Close it, within two seconds whatever the server does; this is what whoever uses it does."""
+        self._was_closed_here = True
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await super().close()
+        except TimeoutError:
+            self._abort()
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 - as nats-py has it
+        if not self._was_closed_here:
+            # Nothing can be sent any more, and trying to would end this before the callbacks are called.
+            self._pending.clear()
+            self._pending_data_size = 0
+            self._abort()
+        await super()._close(status, do_cbs)
 
     def _abort(self) -> None:
         for name in ("_io_writer", "_bare_io_writer"):

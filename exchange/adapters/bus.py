@@ -87,6 +87,10 @@ class Ingress(NatsClient):
             receive(subject.decode("ascii"), reply.decode("ascii"), bytes(data))
         except UnicodeDecodeError:
             self.on_drop()
+        except Exception:
+            # A mistake of ours with one message must not end the read loop, either.
+            log.exception("a message could not be received", subject=subject, bytes=len(data))
+            self.on_drop()
 
 
 async def connect(
@@ -96,9 +100,12 @@ async def connect(
     *,
     on_disconnect: Callable[[], None] = lambda: None,
     on_reconnect: Callable[[], None] = lambda: None,
+    on_end: Callable[[str], None] = lambda _why: None,
     client: NatsClient | None = None,
 ) -> NatsClient:
     """Connect one client; ``url`` may name several servers of a cluster, separated by commas.
+
+    ``on_end`` hears why, when the server ends the connection for good: it does not come back by itself.
 
     Raises:
         BusError: the server cannot be reached or refuses the credential.
@@ -118,11 +125,17 @@ async def connect(
         if client.is_closed:
             return
         log.warning("bus disconnected", client=name)
-        on_disconnect()
+        _call(on_disconnect)
 
     async def reconnected_cb() -> None:
         log.info("bus reconnected", client=name)
-        on_reconnect()
+        _call(on_reconnect)
+
+    async def closed_cb() -> None:
+        if client.is_cast_off:
+            why = f"the server ended the connection {name} for good: {client.last_error!r}"
+            log.error("bus ended", client=name, error=repr(client.last_error))
+            _call(lambda: on_end(why))
 
     options: dict[str, Any] = {
         # Of several daemons the server's list of connections tells which is whose.
@@ -132,6 +145,7 @@ async def connect(
         "error_cb": error_cb,
         "disconnected_cb": disconnected_cb,
         "reconnected_cb": reconnected_cb,
+        "closed_cb": closed_cb,
         "allow_reconnect": True,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": _RECONNECT_S,
@@ -153,8 +167,19 @@ async def connect(
     return client
 
 
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        log.exception("a callback of the bus failed")
+
+
 async def subscribe_commands(client: Ingress, receive: Receive) -> None:
-    """Hand every command message to ``receive(subject, reply, payload)``."""
+    """Hand every command message to ``receive(subject, reply, payload)``.
+
+    Raises:
+        BusError: the server has ended the connection.
+    """
     await _subscribe(client, f"{SUBJECT_PREFIX}.cmd.>", receive)
 
 
@@ -167,8 +192,12 @@ async def _subscribe(client: Ingress, subject: str, receive: Receive) -> None:
     async def never(msg: Msg) -> None:
         raise AssertionError(msg.subject)
 
-    client.receive(await client.subscribe(subject, cb=never), receive)
-    await client.flush()
+    try:
+        client.receive(await client.subscribe(subject, cb=never), receive)
+        await client.flush()
+    except NatsError as error:
+        message = f"cannot subscribe to {subject}: {error!r}"
+        raise BusError(message) from error
 
 
 def encode_message(subject: str, payload: bytes, reply: str = "", header: bytes = b"") -> bytes:

@@ -69,11 +69,13 @@ _USERS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     ),
     "journal": ("core", [">"], [">"]),
     "system": ("sys", ["$SYS.REQ.>"], ["$SYS.>", "_INBOX.system.>"]),
-    # What the daemon's guard may do of it: see who is connected, cut a connection off, pass on signed claims.
+    # What the daemon may do of it: see who is connected, cut a connection off, pass on signed claims, see
+    # how full the store is.
     "guard": (
         "sys",
         [
             "$SYS.REQ.SERVER.PING.STATSZ",
+            "$SYS.REQ.SERVER.PING.JSZ",
             "$SYS.REQ.SERVER.*.CONNZ",
             "$SYS.REQ.SERVER.*.KICK",
             "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",

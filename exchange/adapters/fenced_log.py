@@ -58,6 +58,8 @@ class FencedLog(ABC):
         self._is_stalled = False
         self.ignored_writes = 0
         """How often in a row the present record was neither stored nor refused by a journal that answers."""
+        self.trouble = ""
+        """Why the last attempt to write was in vain; empty once a write succeeds."""
 
     @abstractmethod
     async def last_index(self) -> int:
@@ -127,6 +129,7 @@ class FencedLog(ABC):
                 ack = await self._publish(index, body)
             except NoAnswer as error:
                 log.warning("journal write of unknown outcome", index=index, error=str(error))
+                self.trouble = f"the journal does not answer: {error}"
                 self._note_silence(began_s, error)
                 if await self._is_stored(index, body):
                     break
@@ -146,10 +149,12 @@ class FencedLog(ABC):
                 message = f"the journal does not continue at record {index}: {problem.get('description')}"
                 raise Replaced(message)
             log.error("journal refuses to write", index=index, error=problem.get("description"))
+            self.trouble = f"the journal refuses to write: {problem.get('description')}"
             if loop.time() - began_s < self._fresh_s:
                 self._stall(stalled=True)
             await asyncio.sleep(_RETRY_S)
         self.ignored_writes = 0
+        self.trouble = ""
         self._stall(stalled=False)
 
     async def _is_stored(self, index: int, body: bytes) -> bool:

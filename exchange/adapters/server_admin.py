@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-__all__ = ["Connection", "ServerAdmin"]
+__all__ = ["Connection", "ServerAdmin", "StoreUse"]
 
 _PATIENCE_S: Final = 2.0
 _PAGE: Final = 1_000
@@ -38,6 +38,13 @@ class Connection(NamedTuple):
     number: int
     agent: str
     key: str
+
+
+class StoreUse(NamedTuple):
+    """Hold the bytes in a store of JetStream, and the bytes that fit in."""
+
+    used: int
+    limit: int
 
 
 class ServerAdmin:
@@ -79,6 +86,16 @@ class ServerAdmin:
         """Cut off one connection; return whether its server did so, or it was gone already."""
         answer = await self._ask(f"$SYS.REQ.SERVER.{connection.server}.KICK", {"cid": connection.number})
         return answer is not None
+
+    async def store_use(self) -> StoreUse | None:
+        """Return how full the fullest store is; None when no server says."""
+        found: list[StoreUse] = []
+        async for answer in self._ask_all("$SYS.REQ.SERVER.PING.JSZ", b""):
+            data = answer.get("data") or {}
+            limit = int((data.get("config") or {}).get("max_storage", 0))
+            if limit > 0:
+                found.append(StoreUse(int(data.get("storage", 0)), limit))
+        return max(found, key=lambda use: use.used / use.limit, default=None)
 
     async def watch(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from nats.errors import Error as NatsError
@@ -58,6 +58,8 @@ _ROOM_BYTES = 16 * 1024 * 1024
 
 _SYNC = {"always": "always", "lazy": "2m"}
 """The words of the configuration in those of nats-server."""
+
+_STORE_WATCH_S: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -185,6 +187,9 @@ class Daemon:
                 task.cancel()
             _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
         await self._closing.aclose()
+        if self._failed is not None and self._failed.done() and not self._failed.cancelled():
+            # Whoever stops it need not have waited.
+            self._failed.exception()
 
     async def wait(self) -> None:
         """Wait until the daemon cannot go on.
@@ -246,7 +251,10 @@ class Daemon:
         on_disconnect: Callable[[], None] = lambda: None,
         on_reconnect: Callable[[], None] = lambda: None,
     ) -> None:
-        await bus.connect(self.url, creds, name, client=client, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
+        await bus.connect(
+            self.url, creds, name, client=client,
+            on_disconnect=on_disconnect, on_reconnect=on_reconnect, on_end=self.fail,
+        )  # fmt: skip
         self._closing.push_async_callback(client.close)
 
     async def _open(self, host: Host, snapshot: Snapshot | None, core: NatsClient, gateway_creds: Path) -> None:
@@ -284,6 +292,7 @@ class Daemon:
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
         metrics = self.metrics = Metrics(host)
+        metrics.trouble = lambda: journal.trouble
 
         def on_snapshot(index: int, seconds: float, is_good: bool) -> None:  # noqa: FBT001 - the snapshotter's callback
             metrics.observe_snapshot(index, seconds, is_good)
@@ -383,9 +392,9 @@ class Daemon:
             preserver.want()
         await bus.subscribe_commands(self._ingress, leader.receive_command)
         await bus.subscribe_queries(self._ingress, leader.receive_query)
-        self._run(self._guard(replica.host, leader), "guard")
+        self._run(self._guard(replica, leader), "guard")
 
-    async def _guard(self, host: Host, leader: Leader) -> None:
+    async def _guard(self, replica: Replica, leader: Leader) -> None:
         """Watch the connections of the agents, where there is a credential for it. The venue trades without, too."""
         nats, keyring = self.config.nats, self._keyring
         creds = nats.system_creds or (keyring.guard_creds_path if keyring else None)
@@ -398,7 +407,8 @@ class Daemon:
         client = NatsClient()
         self._closing.push_async_callback(client.close)
         claims = keyring or AccountOnly(account_of(nats.creds or creds))
-        guard = Guard(host, ServerAdmin(client), claims, self.config.limits, leader.submit, time.monotonic)
+        host, admin = replica.host, ServerAdmin(client)
+        guard = Guard(host, admin, claims, self.config.limits, leader.submit, time.monotonic)
         try:
             await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=guard.look_again)
         except bus.BusError as error:
@@ -406,7 +416,19 @@ class Daemon:
             return
         host.gateway.on_flood = guard.report_flood
         host.gateway.kicks = guard.kicks
+        self._run(self._watch_store(admin, replica.metrics), "store watch")
         await guard.run()
+
+    async def _watch_store(self, admin: ServerAdmin, metrics: Metrics) -> None:
+        """Keep an eye on the room for the journal: the server's own health check stays green when there is none."""
+        while True:
+            use = None
+            with contextlib.suppress(NatsError, OSError):
+                use = await admin.store_use()
+            if use is not None and self._server is not None:
+                use = use._replace(limit=min(use.limit, use.used + self._server.free_bytes()))
+            metrics.observe_store(use)
+            await asyncio.sleep(_STORE_WATCH_S)
 
     def _task(self) -> Task:
         snapshots, journal = self.config.snapshots, self.config.journal

@@ -159,9 +159,10 @@ async def raw_socket(url: str, creds: Path) -> AsyncIterator[tuple[asyncio.Strea
 
 
 class External:
-    """Hold a nats-server that no daemon owns."""
+    """Hold a nats-server that no daemon owns; ``edit`` changes its configuration."""
 
-    def __init__(self, directory: Path, *, max_file: str | None = None) -> None:
+    def __init__(self, directory: Path, edit: Callable[[str], str] = str, *, max_file: str | None = None) -> None:
+        self._edit = edit
         self._max_file = max_file
         self.files = VenueFiles(directory / "venue")
         self.keyring = self.files.create_keyring()
@@ -183,7 +184,7 @@ class External:
         )
         if self._max_file is not None:
             text = text.replace("max_file: 1PB", f"max_file: {self._max_file}")
-        (self._directory / "nats.conf").write_text(text)
+        (self._directory / "nats.conf").write_text(self._edit(text))
         self._process = await asyncio.create_subprocess_exec(
             str(find_server()), "-c", str(self._directory / "nats.conf")
         )

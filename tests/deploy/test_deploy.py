@@ -170,6 +170,7 @@ ALERTS = {
     "ExchangeClockRefused": ("exchange_clock_refused", "0x20", "1x20"),
     "ExchangeClockOff": ("exchange_clock_offset_seconds", "-2x20", "-3600x20"),
     "ExchangeJournalLag": ("exchange_journal_lag_seconds", "0x20", "4x20"),
+    "ExchangeJournalStoreFull": ("exchange_journal_store_used_bytes", "70x20", "90x20"),
     "ExchangeGatewayDrops": (
         'exchange_gateway_refusals_total{reason="malformed"}',
         "0+1x60",
@@ -191,6 +192,8 @@ def test_alerts_fire_when_they_should(tmp_path: Path, alert: str, *, bad: bool) 
     name, fine, broken = ALERTS[alert]
     values = broken if bad else fine
     series = [{"series": name, "values": values}] if values else []
+    if "_used_bytes" in name:
+        series.append({"series": "exchange_journal_store_limit_bytes", "values": "100x20"})
     if "_bucket" in name:
         metric = name.partition("{")[0]
         slowest = [{"series": f'{metric}{{le="{le}"}}', "values": "0+9x60"} for le in ("5", "+Inf")]

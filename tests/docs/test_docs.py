@@ -139,3 +139,21 @@ def test_documents_stand_alone(page: Path) -> None:
     """They speak of nothing that a reader does not have."""
     text = page.read_text(encoding="utf-8")
     assert [word for word in ELSEWHERE if word in text] == []
+
+
+def test_every_trap_has_its_tests() -> None:
+    """Each row of the table of traps names tests that exist, and each test of a trap is named."""
+    table = section(ROOT / "exchange" / "ARCHITECTURE.md", "## Traps of nats-py, and where each is dealt with")
+    rows = [line.strip("|").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    named = set()
+    for trap, dealt_with, tests in rows:
+        if dealt_with.startswith("Not used"):
+            continue
+        assert "`" in tests, trap
+        for test in re.findall(r"`([^`]+)`", tests):
+            path, _, function = test.partition("::")
+            text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+            assert f"def {function}(" in text or not function, test
+            named.add(path.rpartition("/")[2])
+    assert {path.name for path in (ROOT / "tests" / "traps").glob("test_*.py")} <= named

@@ -31,6 +31,8 @@ class Relay:
         self._flows.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._lost: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -50,6 +52,10 @@ class Relay:
     def release(self) -> None:
         """Read on."""
         self._flows.set()
+
+    def lose_goodbyes(self) -> None:
+        """Let the clients that are connected now hear nothing of the end of their server, or anything else."""
+        self._lost |= set(self._clients)
 
     def cut(self) -> None:
         """Cut every connection there is."""
@@ -84,11 +90,13 @@ class Relay:
         if self.mode == "pass":
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
             self._writers.add(server_writer)
+            self._clients.add(writer)
             try:
                 await asyncio.gather(self._pump(reader, server_writer, is_held=True), self._pump(server_reader, writer))
             finally:
                 server_writer.transport.abort()
                 self._writers.discard(server_writer)
+                self._clients.discard(writer)
             return
         if self.mode == "end":
             writer.write_eof()
@@ -97,12 +105,14 @@ class Relay:
             pass
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_held: bool = False) -> None:
-        while data := await reader.read(65_536):
-            if is_held:
-                await self._flows.wait()
-            writer.write(data)
-            await writer.drain()
-        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                if is_held:
+                    await self._flows.wait()
+                writer.write(data)
+                await writer.drain()
+        if writer not in self._lost:
+            writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

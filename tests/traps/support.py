@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import nats
 
 from exchange.adapters.embedded_server import find_server
 from tests.faults.venue_process import free_port
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["PlainServer", "quiet", "running_server"]
+    from nats.aio.client import Client
+
+__all__ = ["PlainServer", "plain_client", "quiet", "running_server"]
 
 _START_S = 15.0
 
@@ -66,3 +70,13 @@ async def running_server(directory: Path, settings: str = "") -> AsyncIterator[P
 
 async def quiet(_error: Exception) -> None:
     """Hear of errors, which are what these tests are about."""
+
+
+@contextlib.asynccontextmanager
+async def plain_client(url: str, **options: Any) -> AsyncIterator[Client]:
+    """Connect by nats-py as it is."""
+    client = await nats.connect(url, **{"error_cb": quiet, **options})
+    try:
+        yield client
+    finally:
+        await client.close()

@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from exchange.adapters.metrics._numbers import COMMANDS as COMMANDS_BOUNDS
 from exchange.adapters.metrics._numbers import SECONDS, Histogram
 from exchange.adapters.metrics._state import StateCollector
+from exchange.adapters.server_admin import StoreUse
 from exchange.build_info import CORE, VERSION
 from exchange.messages import COMMANDS, family_of
 from exchange.messages.base import PROTOCOL
@@ -73,16 +74,17 @@ class Clock(Protocol):
         """Return how far venue time is before the wall clock."""
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say whether this daemon leads the venue; ``lag_seconds`` is the age of its last durable record.
 
-    One that is following has read the journal to its end that long ago.
+    One that is following has read the journal to its end that long ago. ``reason`` says why one is stalled.
     """
 
     state: Literal["starting", "following", "leading", "stalled"]
     index: int
     epoch: int
     lag_seconds: float
+    reason: str = ""
 
 
 class Metrics:
@@ -100,6 +102,9 @@ class Metrics:
         self._durable_s = now_s()
         self._has_led = False
         self._follows = False
+        self._store = StoreUse(0, 0)
+        self.trouble: Callable[[], str] = str
+        """Says what keeps the journal from being written, if anything does."""
         self._journal_bytes = 0
         self._commands = {(family, outcome): 0 for family in set(_FAMILIES.values()) for outcome in _OUTCOMES}
         self._rejections = {reason.value: 0 for reason in Reason}
@@ -182,7 +187,12 @@ class Metrics:
             state = "following" if self._follows else "starting"
         elif lag_s >= STALLED_AFTER_S:
             state = "stalled"
-        return Health(state, self._index, self._epoch, round(lag_s, 3))
+        reason = (self.trouble() or "no record was stored for that long") if state == "stalled" else ""
+        return Health(state, self._index, self._epoch, round(lag_s, 3), reason)
+
+    def observe_store(self, use: StoreUse | None) -> None:
+        """Take in how full the journal's store is; None where nobody says."""
+        self._store = use or StoreUse(0, 0)
 
     def observe_followed(self, index: int, epoch: int) -> None:
         """Take in that a standby has read the journal to its end."""
@@ -229,6 +239,8 @@ class Metrics:
             ("exchange_journal_first_index", "First record kept, as the leader last saw it.", self._first_index),
             ("exchange_snapshot_index", "Record of the newest snapshot that this daemon took.", self._snapshot[0]),
             ("exchange_snapshot_seconds", "Time that the newest snapshot took.", self._snapshot[1]),
+            ("exchange_journal_store_used_bytes", "Bytes in the fullest JetStream store.", self._store.used),
+            ("exchange_journal_store_limit_bytes", "Bytes that fit into it; 0: nobody says.", self._store.limit),
         ):
             yield GaugeMetricFamily(name, text, value)
         yield GaugeMetricFamily(
