@@ -279,6 +279,16 @@ class Requests:
             request.pause = _FIRST_REPEAT_S
             request.retry_pause = _FIRST_RETRY_S
 
+    def give_up_commands(self) -> None:
+        """Stop repeating commands: the venue was restored, and what was sent before belongs to another history."""
+        for request in list(self._in_flight.values()):
+            if not request.deadline_us:
+                continue
+            if request.unanswered:
+                self._settle(request, Unanswered())
+            else:
+                self._settle(request, NotSent("the venue was restored; no exchange had taken the command before"))
+
     def deny(self, subject: str, detail: str) -> None:
         """Fail what uses a subject that the server does not permit."""
         wanted = subject.lower()  # the client reports it in lower case

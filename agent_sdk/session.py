@@ -181,6 +181,7 @@ class Connection:
             self.session = Session(self.chance.token())
             self.clock.reset()
             self.clock.observe(venue_time_us)
+            self.requests.give_up_commands()
             self._tell(lambda listener: listener.on_incarnation())
         elif previous_epoch and epoch != previous_epoch:
             self.requests.repeat_now()
@@ -256,6 +257,10 @@ class Connection:
         session = self.session
         window = session.window
         first = await window.take(len(drafts))
+        if session is not self.session:
+            window.release(first)
+            message = "the venue was restored while the command waited; it was not sent"
+            raise NotSent(message)
         if self.clock.now_us() >= valid_until_us:
             window.release(first)
             message = "1,024 commands are in flight and none was settled in time; this one was not sent"

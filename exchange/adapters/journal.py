@@ -25,13 +25,22 @@ from exchange.adapters.crash_points import crash_point
 from exchange.adapters.fenced_log import FencedLog, JournalGap, NoAnswer, NoConnection, Replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js.client import JetStreamContext
 
-__all__ = ["JOURNAL_STREAM", "JOURNAL_SUBJECT", "Journal", "JournalGap", "JournalMissing", "Replaced", "create_stream"]
+__all__ = [
+    "JOURNAL_STREAM",
+    "JOURNAL_SUBJECT",
+    "Journal",
+    "JournalGap",
+    "JournalMissing",
+    "Replaced",
+    "create_stream",
+    "delete_stream",
+]
 
 JOURNAL_STREAM: Final = "JOURNAL"
 JOURNAL_SUBJECT: Final = "exchange.v1.journal"
@@ -44,14 +53,15 @@ _ACK_TIMEOUT_S: Final = 5.0
 _READBACK_TIMEOUT_S: Final = 2.0
 _FETCH_TIMEOUT_S: Final = 5.0
 _CONSUMER_IDLE_S: Final = 30.0
+_FETCH_RECORDS: Final = 64
 
 
 class JournalMissing(Exception):
     """Raised when the server has no journal: the venue was not initialised there."""
 
 
-async def create_stream(client: Client, *, replicas: int = 1) -> None:
-    """Create the journal's stream.
+async def create_stream(client: Client, *, replicas: int = 1, first: int = 1) -> None:
+    """Create the journal's stream, whose first record will be ``first``.
 
     Raises:
         nats.js.errors.APIError: it exists with other settings, or the server refuses.
@@ -70,8 +80,21 @@ async def create_stream(client: Client, *, replicas: int = 1) -> None:
             deny_purge=False,
             allow_rollup_hdrs=False,
             allow_direct=False,
+            # Left out where it is the usual one: the server compares the settings with those of a stream that exists.
+            first_seq=first if first > 1 else None,
         )
     )
+
+
+async def delete_stream(client: Client) -> int | None:
+    """Delete the journal; return how many servers kept it, None where there was none."""
+    context = client.jetstream()
+    try:
+        replicas = (await context.stream_info(JOURNAL_STREAM)).config.num_replicas
+        await context.delete_stream(JOURNAL_STREAM)
+    except NotFoundError:
+        return None
+    return replicas
 
 
 class Journal(FencedLog):
@@ -218,6 +241,16 @@ class Journal(FencedLog):
         records = [(msg.metadata.sequence.stream, msg.data) for msg in fetched]
         self._consumer_next = records[-1][0] + 1
         return records
+
+    async def read_what_is_there(self, first: int, last: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield the records from ``first`` to ``last`` that the server gives, whatever is missing between them."""
+        expected = first
+        while expected <= last and (fetched := await self._fetch(expected, min(_FETCH_RECORDS, last - expected + 1))):
+            for index, body in fetched:
+                if index <= last:
+                    yield index, body
+                expected = index + 1
+        await self.end_fetching()
 
     async def end_fetching(self) -> None:
         """Drop the consumer, if there is one."""

@@ -20,6 +20,7 @@ from exchange.cli import _markets as markets
 from exchange.cli._demo import demo
 from exchange.cli._init import init
 from exchange.cli._output import CliError, complain
+from exchange.cli._restore import restore
 from exchange.cli._serve import serve
 from exchange.cli._status import status
 from exchange.cli._verify import verify
@@ -52,7 +53,7 @@ def _assemble() -> App:
         version=f"{VERSION} ({CORE} core)",
         default_parameter=_PARAMETERS,
     )
-    for command in (init, serve, status, watch, verify, demo):
+    for command in (init, serve, status, watch, verify, restore, demo):
         root.command(command)
     groups = (
         ("agent", "Admit agents and say what they may do.", agents),

@@ -101,7 +101,7 @@ async def _init(
         lock.release()
     _warn_of_differences(genesis, name, units)
     operator_creds = files.agent_creds(name)
-    _report(data, name, operator_creds, genesis.supply, nats, json=json, is_new=is_new)
+    _report(data, name, operator_creds, genesis.supply if genesis else None, nats, json=json, is_new=is_new)
 
 
 def _keys(files: VenueFiles, operator: str | None) -> tuple[Keyring, str]:
@@ -142,7 +142,7 @@ def _write_server_files(files: VenueFiles, keyring: Keyring, nats: str | None) -
     (files.data / "nats-server.conf").write_text(text, encoding="utf-8")
 
 
-async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, supply: int) -> Genesis:
+async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, supply: int) -> Genesis | None:
     """Create the journal on the embedded server, started for this only."""
     from exchange.adapters.embedded_server import EmbeddedServer
 
@@ -162,7 +162,7 @@ async def _create_external(
     nats: str,
     journal_creds: Path | None,
     replicas: int,
-) -> Genesis:
+) -> Genesis | None:
     try:
         return await _create(nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
     except ServerUnusable as error:
@@ -174,7 +174,7 @@ async def _create_external(
         raise CliError(message) from error
 
 
-async def _create(url: str, creds: Path, operator: str, supply: int, replicas: int) -> Genesis:
+async def _create(url: str, creds: Path, operator: str, supply: int, replicas: int) -> Genesis | None:
     """Create the journal unless it is there, and return the genesis that it begins with."""
     from nats.errors import Error as NatsError
 
@@ -189,15 +189,19 @@ async def _create(url: str, creds: Path, operator: str, supply: int, replicas: i
         raise CliError(message) from error
 
 
-async def _read_genesis(client: Any) -> Genesis:
+async def _read_genesis(client: Any) -> Genesis | None:
+    """Return the genesis; None of a journal that was trimmed, which has been a venue for long."""
     from exchange.adapters.journal import Journal
     from exchange.adapters.records import JournalCorrupt, decode_record
     from exchange.daemon.host import decode_batch
     from exchange.messages.admin import Genesis
 
+    journal = Journal(client)
+    if await journal.first_index() > 1:
+        return None
     body = b""
     # To its end, not only to its first record: that closes it while the connection is open.
-    async for _, stored in Journal(client).read(1, 1):
+    async for _, stored in journal.read(1, 1):
         body = stored
     try:
         command = decode_batch(decode_record(body)).submissions[0][1]
@@ -210,8 +214,11 @@ async def _read_genesis(client: Any) -> Genesis:
     raise CliError(message)
 
 
-def _warn_of_differences(genesis: Genesis, operator: str, supply: int) -> None:
+def _warn_of_differences(genesis: Genesis | None, operator: str, supply: int) -> None:
     """Say where an existing venue is not what was asked for now."""
+    if genesis is None:
+        note("the venue exists, and its journal was trimmed, so what it began with cannot be compared")
+        return
     if genesis.operator != operator:
         message = (
             f"the journal was created for operator {genesis.operator!r}, and this data directory is for "
@@ -222,12 +229,14 @@ def _warn_of_differences(genesis: Genesis, operator: str, supply: int) -> None:
         note(f"the venue exists with {genesis.supply // _UNIT} credits; that cannot be changed")
 
 
-def _report(data: Path, operator: str, creds: Path, supply: int, nats: str | None, *, json: bool, is_new: bool) -> None:
+def _report(
+    data: Path, operator: str, creds: Path, supply: int | None, nats: str | None, *, json: bool, is_new: bool
+) -> None:
     facts = {
         "data": str(data),
         "operator": operator,
         "operator_creds": str(creds),
-        "supply": supply // _UNIT,
+        "supply": None if supply is None else supply // _UNIT,
         "auth_conf": str(data / "auth.conf"),
         "created": is_new,
     }
@@ -240,7 +249,7 @@ def _report(data: Path, operator: str, creds: Path, supply: int, nats: str | Non
             ("venue", f"{data} ({'created' if is_new else 'exists'})"),
             ("operator", operator),
             ("credential", creds),
-            ("supply", f"{supply // _UNIT:,} credits"),
+            ("supply", None if supply is None else f"{supply // _UNIT:,} credits"),
             ("trust", data / "auth.conf"),
             ("next", serve),
         ]

@@ -39,6 +39,9 @@ __all__ = ["Host", "Step", "decode_batch"]
 _encode = msgspec.json.Encoder().encode
 _canonical = msgspec.msgpack.Encoder().encode
 
+EPOCHS_SKIPPED = 1_000_000
+"""How far apart the epochs of two incarnations are."""
+
 MESSAGE_BYTES_MAX = 512 * 1024
 """Event messages and replies are split or paged below this."""
 
@@ -113,6 +116,14 @@ class Host:
         ``submissions`` are commands of the venue itself.
         """
         return self.apply(submissions or [], [], time_us, self.engine.epoch + 1)
+
+    def begin_incarnation(self, time_us: int) -> Step:
+        """Apply the first batch of another history: what followed the last record is lost and will not come back.
+
+        Its epoch is one that the lost records cannot have reached, so that nobody takes news of one for the other.
+        """
+        self.incarnation += 1
+        return self.apply([], [], time_us, self.engine.epoch + EPOCHS_SKIPPED)
 
     def apply(self, submissions: list[Submission], pending: list[Pending], time_us: int, epoch: int) -> Step:
         """Apply a batch and encode its record, which must be stored before anything is released.
@@ -214,6 +225,9 @@ class Host:
                 f"record {record.index} of epoch {record.epoch} cannot follow record {self.engine.index} "
                 f"of epoch {self.engine.epoch}"
             )
+            raise JournalCorrupt(message)
+        if record.incarnation < self.incarnation:
+            message = f"record {record.index} is of incarnation {record.incarnation}, after {self.incarnation}"
             raise JournalCorrupt(message)
         batch = decode_batch(record)
         try:

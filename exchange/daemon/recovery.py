@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["catch_up", "fetch_newer", "load_newest"]
 
 _RESTORE: Final = (
-    "The server lost records or serves another store: restore its data, or, if the loss is accepted, remove"
+    "The server lost records or serves another store: put its data back; or, if the loss is accepted, let "
+    "`exchange restore` make a venue of what is left"
 )
 
 log = structlog.get_logger(__name__)
@@ -94,8 +95,8 @@ async def catch_up(
         raise JournalMissing(message)
     if mark is not None and last < mark[0]:
         message = (
-            f"the journal ends at record {last}, but record {mark[0]} was acknowledged here. "
-            f"{_RESTORE} {high_water.path}"
+            f"the journal ends at record {last}, but record {mark[0]} was acknowledged here, as {high_water.path} "
+            f"notes. {_RESTORE}"
         )
         raise JournalCorrupt(message)
     first = host.engine.index + 1
@@ -126,7 +127,8 @@ def _describe_trimmed(kept: int, newest: int, store: SnapshotStore) -> str:
     found = f"the newest good snapshot is of record {newest}" if newest else "there is no good snapshot"
     return (
         f"the journal begins at record {kept}, because it was trimmed, and {found}, neither in {store.directory} nor "
-        f"on the server: put one of record {kept - 1} or later there, from a backup or from another daemon of the venue"
+        f"on the server: put one of record {kept - 1} or later there, from a backup or from another daemon of the "
+        "venue; or let `exchange restore --archive` make one of what was archived"
     )
 
 
@@ -135,8 +137,8 @@ async def _compare(journal: FencedLog, store: SnapshotStore, snapshot: Snapshot,
     index = snapshot.index
     if last < index:
         message = (
-            f"the journal ends at record {last}, but a snapshot was taken after record {index}. "
-            f"{_RESTORE} {store.directory}"
+            f"the journal ends at record {last}, but the snapshot {store.path(index)} was taken after record {index}. "
+            f"{_RESTORE}"
         )
         raise JournalCorrupt(message)
     if index < kept:

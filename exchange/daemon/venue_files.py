@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from exchange.adapters.crash_points import crash_point
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import auth_config
-from exchange.adapters.journal import Journal, create_stream
+from exchange.adapters.journal import Journal, JournalMissing, create_stream
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.daemon.host import Host
 from exchange.engine.genesis import DEFAULT_SUPPLY, genesis_batch
@@ -107,11 +107,13 @@ async def create_venue(
     Raises:
         Replaced: somebody else created the venue at the same moment.
     """
-    await create_stream(client, replicas=replicas)
-    _stream_created()
-    await SnapshotCopies(client).open(create=True)
     journal = Journal(client)
-    await journal.open()
+    try:
+        await journal.open()
+    except JournalMissing:
+        await create_stream(client, replicas=replicas)
+        _stream_created()
+    await SnapshotCopies(client).open(create=True)
     if await journal.last_index():
         return
     host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)

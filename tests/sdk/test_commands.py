@@ -520,6 +520,53 @@ def test_a_new_incarnation_begins_a_new_session() -> None:
     run(main())
 
 
+def test_a_new_incarnation_makes_commands_in_flight_unknown() -> None:
+    """They are not repeated there, and the new history tells what became of them: known to it, or never executed."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            await agent.markets()
+            venue.faults.extend(["lose_reply", "lose_request"])
+            tasks = [asyncio.create_task(agent.buy("cpu", n, 5)) for n in (1, 2)]
+            await asyncio.sleep(0.01)
+            kept = dict(venue.outcomes)
+            venue.restore()
+            venue.outcomes |= kept
+            venue.beat()
+            unknown = []
+            for task in tasks:
+                with pytest.raises(OutcomeUnknown) as raised:
+                    await task
+                unknown.append(raised.value)
+            assert len(venue.received) == 2
+            known, lost = [await agent.outcome(each.id) for each in unknown]
+            assert (known.state, lost.state) == ("accepted", "never_executed")
+            await agent.buy("cpu", 3, 5)
+        assert len(venue.received) == 3
+
+    run(main())
+
+
+def test_a_new_incarnation_refuses_what_waits_for_its_turn() -> None:
+    """A command that no copy of has left is not sent under a number of the lost history."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        async with connected(venue) as agent:
+            await agent.markets()
+            venue.faults.extend(["lose_request"] * 1_024)
+            tasks = [asyncio.create_task(agent.buy("cpu", 1, 5)) for _ in range(1_025)]
+            await asyncio.sleep(0.01)
+            venue.restore()
+            venue.beat()
+            told = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(error) for error in told] == [OutcomeUnknown] * 1_024 + [NotSent]
+        assert len(venue.received) == 1_024
+
+    run(main())
+
+
 def test_venue_time_follows_the_venue_and_not_a_local_clock() -> None:
     """Heartbeats move venue time forward, and a stale one does not move it back."""
 
