@@ -7,13 +7,10 @@ that ``EXCHANGE_FAULTS_FILE`` names, a JSON object a line; without it, nowhere.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["FAULTS_FILE", "FaultRecord", "record"]
 

@@ -242,14 +242,13 @@ async def test_a_replicated_journal_outlives_its_leaders(tmp_path: Path) -> None
                 await cluster.all_current()
                 await prove_so_far(traders)
             await finish(pair, cluster, traders, "replicated journal", outages_s=outages_s)
-            count = acknowledged(traders)
             record(
-                "`kill -9` of a leader whose journal is on three servers", times=2, acknowledged=count,
+                "`kill -9` of a leader whose journal is on three servers", times=2, acknowledged=acknowledged(traders),
                 recovery_s=pair.took_s, remark="until the standby leads",
             )  # fmt: skip
             record(
-                "`kill -9` of the server that leads the journal's stream, of three", times=2, acknowledged=count,
-                recovery_s=outages_s,
+                "`kill -9` of the server that leads the journal's stream, of three", times=2, recovery_s=outages_s,
+                remark="in the same run; the servers elect another",
             )  # fmt: skip
     finally:
         await cluster.stop()
