@@ -9,14 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import BadSubjectError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
 from nats.protocol import parser
 
 from exchange.adapters.outgoing import Outgoing
-from exchange.messages.base import SUBJECT_PREFIX
 from exchange.nats_client import NatsClient
 
 if TYPE_CHECKING:
@@ -30,10 +28,10 @@ __all__ = [
     "BusError",
     "Egress",
     "Ingress",
+    "Receive",
     "connect",
     "encode_message",
-    "subscribe_commands",
-    "subscribe_queries",
+    "ignore",
     "write",
 ]
 
@@ -55,6 +53,10 @@ class BusError(Exception):
     """Raised when the server cannot be reached or refuses the credential."""
 
 
+def ignore(_subject: str, _reply: str, _payload: bytes) -> None:
+    """Ignore a message."""
+
+
 class Ingress(NatsClient):
     """Receive what agents send, whatever it is.
 
@@ -74,14 +76,20 @@ class Ingress(NatsClient):
         """Hand every message of a subscription to ``receive(subject, reply, payload)``."""
         self._receivers[subscription._id] = receive  # noqa: SLF001 - nats-py has no other handle
 
+    def forget(self, subscription: Subscription) -> None:
+        """Drop what still comes of a subscription that was ended."""
+        self._receivers[subscription._id] = ignore  # noqa: SLF001 - as before
+
     def deafen(self) -> None:
         """Ignore whatever comes from now on: another daemon answers it."""
-        self._receivers = dict.fromkeys(self._receivers, lambda _subject, _reply, _payload: None)
+        self._receivers = dict.fromkeys(self._receivers, ignore)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         receive = self._receivers.get(sid)
         if receive is None:
             await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        if receive is ignore:
             return
         try:
             receive(subject.decode("ascii"), reply.decode("ascii"), bytes(data))
@@ -102,6 +110,7 @@ async def connect(
     on_reconnect: Callable[[], None] = lambda: None,
     on_end: Callable[[str], None] = lambda _why: None,
     client: NatsClient | None = None,
+    outstanding_pings: int = 3,
 ) -> NatsClient:
     """Connect one client; ``url`` may name several servers of a cluster, separated by commas.
 
@@ -151,7 +160,7 @@ async def connect(
         "reconnect_time_wait": _RECONNECT_S,
         "connect_timeout": 5,
         "ping_interval": _PING_S,
-        "max_outstanding_pings": 3,
+        "max_outstanding_pings": outstanding_pings,
         # What cannot leave now is repeated by who asked; nothing piles up.
         "pending_size": 0,
     }
@@ -172,32 +181,6 @@ def _call(callback: Callable[[], None]) -> None:
         callback()
     except Exception:
         log.exception("a callback of the bus failed")
-
-
-async def subscribe_commands(client: Ingress, receive: Receive) -> None:
-    """Hand every command message to ``receive(subject, reply, payload)``.
-
-    Raises:
-        BusError: the server has ended the connection.
-    """
-    await _subscribe(client, f"{SUBJECT_PREFIX}.cmd.>", receive)
-
-
-async def subscribe_queries(client: Ingress, receive: Receive) -> None:
-    """Hand every query to ``receive(subject, reply, payload)``."""
-    await _subscribe(client, f"{SUBJECT_PREFIX}.query.>", receive)
-
-
-async def _subscribe(client: Ingress, subject: str, receive: Receive) -> None:
-    async def never(msg: Msg) -> None:
-        raise AssertionError(msg.subject)
-
-    try:
-        client.receive(await client.subscribe(subject, cb=never), receive)
-        await client.flush()
-    except NatsError as error:
-        message = f"cannot subscribe to {subject}: {error!r}"
-        raise BusError(message) from error
 
 
 def encode_message(subject: str, payload: bytes, reply: str = "", header: bytes = b"") -> bytes:

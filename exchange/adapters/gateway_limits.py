@@ -22,7 +22,7 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     queries_per_s: int = 200
     queries_burst: int = 1_000
     queries_queue_max: int = 256
-    refusals_per_s: int = 2_000
-    refusals_burst: int = 10_000
+    refusals_per_s: int = 1_000
+    refusals_burst: int = 4_000
     floods_max: int = 3
     connections_max: int = 64

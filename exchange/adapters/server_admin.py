@@ -27,6 +27,7 @@ __all__ = ["Connection", "ServerAdmin", "StoreUse"]
 
 _PATIENCE_S: Final = 2.0
 _PAGE: Final = 1_000
+_BUSIEST: Final = 100
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +82,15 @@ class ServerAdmin:
                     break
                 offset += len(rest["connections"])
         return list(dict.fromkeys(found))
+
+    async def busy(self, account: str, above: int) -> set[str]:
+        """Return the agents of whose connections one has sent more than ``above`` messages, of the busiest."""
+        query = {"acc": account, "auth": True, "sort": "msgs_from", "limit": _BUSIEST}
+        found: set[str] = set()
+        async for answer in self._ask_all("$SYS.REQ.SERVER.PING.CONNZ", json.dumps(query).encode()):
+            rows = answer.get("data", {}).get("connections") or []
+            found.update(_agent_of(row.get("jwt")) for row in rows if int(row.get("in_msgs", 0)) > above)
+        return found
 
     async def kick(self, connection: Connection) -> bool:
         """Cut off one connection; return whether its server did so, or it was gone already."""

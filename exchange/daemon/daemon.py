@@ -17,12 +17,14 @@ from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerErro
 from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
+from exchange.adapters.listener import Listener
 from exchange.adapters.metrics import Metrics, MetricsServer
 from exchange.adapters.poison_file import PoisonFile
 from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.server_admin import ServerAdmin
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.adapters.tar_pit import TarPit
 from exchange.daemon.clock_guard import ClockGuard
 from exchange.daemon.guard import Guard
 from exchange.daemon.host import Host
@@ -390,33 +392,33 @@ class Daemon:
         if self._store.indexes():
             # Who led before may not have come to it.
             preserver.want()
-        await bus.subscribe_commands(self._ingress, leader.receive_command)
-        await bus.subscribe_queries(self._ingress, leader.receive_query)
-        self._run(self._guard(replica, leader), "guard")
+        listener = Listener(self._ingress, leader.receive_command, leader.receive_query)
+        await listener.open()
+        self._run(self._guard(replica, leader, listener), "guard")
 
-    async def _guard(self, replica: Replica, leader: Leader) -> None:
-        """Watch the connections of the agents, where there is a credential for it. The venue trades without, too."""
+    async def _guard(self, replica: Replica, leader: Leader, listener: Listener) -> None:
+        """Keep away whom the venue does not want; disconnect them, too, where there is a credential for it."""
         nats, keyring = self.config.nats, self._keyring
         creds = nats.system_creds or (keyring.guard_creds_path if keyring else None)
-        if creds is None or not creds.exists():
-            log.warning(
-                "nobody is disconnected: there is no credential for it",
-                advice="give --system-creds, or run `exchange init` again where the venue's keys are",
-            )
-            return
-        client = NatsClient()
-        self._closing.push_async_callback(client.close)
-        claims = keyring or AccountOnly(account_of(nats.creds or creds))
+        gateway_creds = nats.creds or self.files.keys / "gateway.creds"
+        claims = keyring or AccountOnly(account_of(gateway_creds))
+        client, tar_pit = NatsClient(), TarPit(self.url, gateway_creds)
+        self._closing.push_async_callback(tar_pit.close)
         host, admin = replica.host, ServerAdmin(client)
-        guard = Guard(host, admin, claims, self.config.limits, leader.submit, time.monotonic)
-        try:
-            await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=guard.look_again)
-        except bus.BusError as error:
-            log.warning("nobody is disconnected: the server does not accept the credential", error=str(error))
-            return
+        guard = Guard(host, listener, tar_pit, admin, claims, self.config.limits, leader.submit, time.monotonic)
+        leader.on_registered = guard.listen_again
         host.gateway.on_flood = guard.report_flood
         host.gateway.kicks = guard.kicks
-        self._run(self._watch_store(admin, replica.metrics), "store watch")
+        try:
+            if creds is None or not creds.exists():
+                message = "there is no credential for it; give --system-creds, or run `exchange init` again"
+                raise bus.BusError(message)  # noqa: TRY301 - the same is done about both
+            await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=guard.look_again)
+            self._closing.push_async_callback(client.close)
+            self._run(self._watch_store(admin, replica.metrics), "store watch")
+        except bus.BusError as error:
+            log.warning("nobody can be disconnected", error=str(error))
+            guard.has_door = False
         await guard.run()
 
     async def _watch_store(self, admin: ServerAdmin, metrics: Metrics) -> None:

@@ -20,16 +20,17 @@ from exchange.adapters.credentials import CredentialError
 from exchange.messages.admin import RevokeAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from exchange.adapters.gateway_limits import GatewayLimits
     from exchange.adapters.server_admin import Connection
     from exchange.daemon.host import Host
     from exchange.messages.base import Command
 
-__all__ = ["Claims", "Door", "Guard"]
+__all__ = ["Brake", "Claims", "Door", "Ear", "Guard"]
 
 _LOOK_S: Final = 1.0
+_PAUSE_S: Final = 10.0
 _FLOODS_S: Final = 600.0
 _OWN_USERS: Final = frozenset({"gateway", ""})
 
@@ -45,6 +46,9 @@ class Door(Protocol):
     async def connections(self, account: str) -> list[Connection]:
         """Return who is connected to an account."""
 
+    async def busy(self, account: str, above: int) -> set[str]:
+        """Return the agents of whose connections one has sent more than ``above`` messages."""
+
     async def kick(self, connection: Connection) -> bool:
         """Cut off one connection."""
 
@@ -55,6 +59,24 @@ class Door(Protocol):
         on_disconnect: Callable[[Connection], None],
     ) -> None:
         """Call back with everyone who connects or leaves."""
+
+
+class Ear(Protocol):
+    """Say what the guard needs of whoever listens to the agents."""
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether agents are listened to one by one."""
+
+    async def listen_to(self, agents: Iterable[str]) -> None:
+        """Listen to these agents and to nobody else."""
+
+
+class Brake(Protocol):
+    """Say what the guard needs of whoever slows down those who flood."""
+
+    async def hold(self, agents: Iterable[str]) -> None:
+        """Slow down these agents and nobody else."""
 
 
 class Claims(Protocol):
@@ -77,6 +99,8 @@ class Guard:
     def __init__(
         self,
         host: Host,
+        ear: Ear,
+        brake: Brake,
         door: Door,
         claims: Claims,
         limits: GatewayLimits,
@@ -84,6 +108,8 @@ class Guard:
         now_s: Callable[[], float],
     ) -> None:
         self._host = host
+        self._ear = ear
+        self._brake = brake
         self._door = door
         self._claims = claims
         self._limits = limits
@@ -92,10 +118,15 @@ class Guard:
         self._connected: dict[str, dict[Connection, None]] = {}
         self._unwanted: dict[Connection, str] = {}
         self._floods: dict[str, deque[float]] = {}
+        # Who is not listened to, and since when.
+        self._shut_out: dict[str, float] = {}
+        self._must_listen = False
         self._revoked: dict[str, int] = {}
         self._pushed = ""
         self._must_look = True
         self._work = asyncio.Event()
+        self.has_door = True
+        """Whether anybody can be disconnected; who floods is not listened to for a while without, too."""
         self.kicks: dict[str, int] = {}
         """How many connections were cut off, by reason."""
 
@@ -108,10 +139,13 @@ class Guard:
     def report_flood(self, agent: str) -> None:
         """Cut off an agent that floods, and revoke it when it does not stop."""
         log.warning("agent floods", agent=agent, connections=len(self._connected.get(agent, ())))
+        now_s = self._now_s()
+        self._shut_out[agent] = now_s
+        self._must_listen = True
         self._throw_out(agent, "flood")
         if not self._connected.get(agent):
             self._must_look = True
-        now_s = self._now_s()
+        self._work.set()
         floods = self._floods.setdefault(agent, deque(maxlen=self._limits.floods_max + 1))
         floods.append(now_s)
         record = self._host.engine.agents.get(agent)
@@ -130,7 +164,7 @@ class Guard:
         is_watching = False
         while True:
             try:
-                if not is_watching:
+                if self.has_door and not is_watching:
                     await self._door.watch(self._claims.agents_account_id, self._note_connect, self._note_disconnect)
                     is_watching = True
                 await self._turn()
@@ -139,13 +173,30 @@ class Guard:
                 self._must_look = True
                 await asyncio.sleep(_LOOK_S)
 
+    async def listen_again(self) -> None:
+        """Listen to whom the venue wants to hear, if it listens by name: agents were registered, or shut out."""
+        if not (self._must_listen or self._ear.is_by_name):
+            return
+        self._must_listen = False
+        await self._ear.listen_to(
+            name
+            for name, record in self._host.engine.agents.items()
+            if record.state != "revoked" and name not in self._shut_out
+        )
+
     async def _turn(self) -> None:
-        await self._pass_on_claims()
-        if self._must_look:
-            self._must_look = False
-            await self._look()
-        self._find_revoked()
-        await self._kick_unwanted()
+        # First of all: as long as a flood is heard, everybody waits.
+        if self._must_listen:
+            await self.listen_again()
+        if self.has_door:
+            await self._pass_on_claims()
+            if self._must_look:
+                self._must_look = False
+                await self._look()
+            self._find_revoked()
+            await self._kick_unwanted()
+        await self._judge()
+        await self._brake.hold(self._shut_out)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 await self._work.wait()
@@ -161,7 +212,8 @@ class Guard:
         if self._is_revoked(connection):
             # A server that lets it in has older claims.
             self._pushed = ""
-            self._turn_out(connection, "revoked")
+            if connection.agent not in self._shut_out:
+                self._turn_out(connection, "revoked")
         elif len(theirs) > self._limits.connections_max:
             self._turn_out(connection, "connections")
 
@@ -187,8 +239,26 @@ class Guard:
         agents = self._host.engine.agents
         for agent in list(self._connected):
             record = agents.get(agent)
-            if record is not None and record.state == "revoked":
+            if record is not None and record.state == "revoked" and agent not in self._shut_out:
                 self._throw_out(agent, "revoked")
+
+    async def _judge(self) -> None:
+        """Listen again to those who flooded and do not go on; nobody hears them, but the server counts."""
+        now_s = self._now_s()
+        pause_s = _LOOK_S if self.has_door else _PAUSE_S
+        waiting = [agent for agent, since_s in self._shut_out.items() if now_s - since_s >= pause_s]
+        if not waiting:
+            return
+        busy: set[str] = set()
+        if self.has_door:
+            busy = await self._door.busy(self._claims.agents_account_id, self._limits.refusals_burst)
+        for agent in waiting:
+            if agent in busy:
+                self.report_flood(agent)
+            else:
+                del self._shut_out[agent]
+                self._must_listen = True
+                log.info("flood has ended", agent=agent)
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────
 

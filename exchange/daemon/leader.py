@@ -13,7 +13,7 @@ from exchange.adapters.crash_points import crash_point, torn
 from exchange.daemon.poison import ConservationBroken, Poisoned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from exchange.adapters.clock import VenueClock
     from exchange.adapters.high_water import HighWaterFile
@@ -88,6 +88,9 @@ class Leader:
         self._send_events = torn("amid_events", egress.send)
         self._work = asyncio.Event()
         self._new_epoch = False
+        self._registered = len(host.engine.agents)
+        self.on_registered: Callable[[], Awaitable[None]] | None = None
+        """Called when agents were registered, before anybody hears of it."""
 
     def wake(self) -> None:
         """Say that something has arrived."""

@@ -91,6 +91,11 @@ class VenueProcess:
                 await asyncio.sleep(0.01)
 
     @property
+    def ready_file(self) -> Path:
+        """The file in which the daemon says where it is, once it is ready."""
+        return self._ready
+
+    @property
     def state(self) -> str:
         """What the daemon says that it does: ``leading`` or ``following``; nothing before it is ready."""
         return str(json.loads(self._ready.read_text())["state"]) if self._ready.exists() else ""

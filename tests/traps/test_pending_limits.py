@@ -11,6 +11,7 @@ from nats.js.api import DeliverPolicy
 from agent_sdk import NatsTransport, nats_transport
 from exchange.adapters import bus
 from exchange.adapters.journal import JOURNAL_SUBJECT, Journal, JournalGap, create_stream
+from exchange.adapters.listener import Listener
 from exchange.nats_client import NatsClient
 from tests.daemon.support import wait_until
 from tests.traps.support import plain_client, quiet, running_server
@@ -109,7 +110,7 @@ async def test_the_daemons_ingress_has_no_limit_and_no_queue(tmp_path: Path) -> 
         client = bus.Ingress()
         await NatsClient.connect(client, server.url, error_cb=quiet)
         heard: list[bytes] = []
-        await bus.subscribe_commands(client, lambda _subject, _reply, payload: heard.append(payload))
+        await Listener(client, lambda _subject, _reply, payload: heard.append(payload), bus.ignore).open()
         subscription = next(iter(client._subs.values()))
         subscription._pending_queue = asyncio.Queue(LIMIT)
         for n in range(MESSAGES):

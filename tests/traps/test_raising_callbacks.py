@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sdk import NatsTransport
 from exchange.adapters import bus
 from exchange.adapters.credentials import Keyring
+from exchange.adapters.listener import Listener
 from exchange.nats_client import NatsClient
 from tests.daemon.support import wait_until
 from tests.traps.support import plain_client, quiet, running_server
@@ -89,7 +90,7 @@ async def test_a_message_that_cannot_be_received_is_dropped_and_counted(tmp_path
         def receive(_subject: str, _reply: str, payload: bytes) -> None:
             heard.append(payload) if payload != b"0" else boom()
 
-        await bus.subscribe_commands(client, receive)
+        await Listener(client, receive, bus.ignore).open()
         for n in range(3):
             await other.publish("exchange.v1.cmd.alice.orders", b"%d" % n)
         await other.flush()

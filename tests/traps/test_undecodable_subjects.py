@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.protocol import parser
 
 from exchange.adapters import bus
+from exchange.adapters.listener import Listener
 from exchange.nats_client import NatsClient
 from tests.daemon.support import wait_until
 from tests.traps.support import plain_client, quiet, running_server
@@ -46,7 +47,7 @@ async def test_our_ingress_drops_and_counts_it(tmp_path: Path) -> None:
         heard: list[str] = []
         dropped: list[int] = []
         client.on_drop = lambda: dropped.append(1)
-        await bus.subscribe_commands(client, lambda subject, _reply, _payload: heard.append(subject))
+        await Listener(client, lambda subject, _reply, _payload: heard.append(subject), bus.ignore).open()
         await other._send_command(b"PUB " + SUBJECT + b" 0\r\n\r\nPUB exchange.v1.cmd.alice.orders 0\r\n\r\n")
         await other.flush()
         await wait_until(lambda: heard == ["exchange.v1.cmd.alice.orders"], "it has gone deaf")
@@ -64,7 +65,7 @@ async def test_a_subject_with_white_space_that_the_server_takes(
         client = bus.Ingress()
         await NatsClient.connect(client, server.url, error_cb=quiet)
         heard: list[str] = []
-        await bus.subscribe_commands(client, lambda subject, _reply, _payload: heard.append(subject))
+        await Listener(client, lambda subject, _reply, _payload: heard.append(subject), bus.ignore).open()
         await other._send_command(message)
         await other.flush()
         await wait_until(lambda: len(heard) == 1, "it is not heard")
