@@ -39,7 +39,7 @@ from exchange.messages.base import RESERVED_AGENT_IDS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["AccountOnly", "CredentialError", "Keyring", "account_of", "agent_id_of"]
+__all__ = ["AccountOnly", "CredentialError", "Keyring", "account_of", "agent_id_of", "expiry_of"]
 
 _AGENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 _AHEAD: Final = re.compile(r"agents\.(\d+)\.jwt", re.ASCII)
@@ -449,6 +449,17 @@ def account_of(creds_path: str | os.PathLike[str]) -> str:
 def _account_in(claims: dict[str, Any]) -> str:
     """Return the account of a user's claims, which one of its signing keys may have issued."""
     return str(claims["nats"].get("issuer_account") or claims["iss"])
+
+
+def expiry_of(creds_path: str | os.PathLike[str]) -> int | None:
+    """Return the Unix time at which a `.creds` file expires, None if it never does.
+
+    Raises:
+        CredentialError: the file is missing or is not a credential.
+    """
+    file = Path(creds_path)
+    expires_s = user_claims_of(read_text(file), file).get("exp")
+    return int(expires_s) if expires_s else None
 
 
 def agent_id_of(creds_path: str | os.PathLike[str]) -> str:

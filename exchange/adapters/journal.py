@@ -40,6 +40,7 @@ __all__ = [
     "Replaced",
     "create_stream",
     "delete_stream",
+    "stream_config",
 ]
 
 JOURNAL_STREAM: Final = "JOURNAL"
@@ -66,23 +67,26 @@ async def create_stream(client: Client, *, replicas: int = 1, first: int = 1) ->
     Raises:
         nats.js.errors.APIError: it exists with other settings, or the server refuses.
     """
-    await client.jetstream().add_stream(
-        StreamConfig(
-            name=JOURNAL_STREAM,
-            description="one message per batch; written by the leading exchange daemon only",
-            subjects=[JOURNAL_SUBJECT],
-            retention=RetentionPolicy.LIMITS,
-            discard=DiscardPolicy.NEW,
-            storage=StorageType.FILE,
-            num_replicas=replicas,
-            max_msg_size=_RECORD_BYTES_MAX,
-            deny_delete=True,
-            deny_purge=False,
-            allow_rollup_hdrs=False,
-            allow_direct=False,
-            # Left out where it is the usual one: the server compares the settings with those of a stream that exists.
-            first_seq=first if first > 1 else None,
-        )
+    await client.jetstream().add_stream(stream_config(replicas, first=first))
+
+
+def stream_config(replicas: int, *, first: int = 1) -> StreamConfig:
+    """Return how the journal's stream is made: it refuses instead of discarding, and forgets nothing by itself."""
+    return StreamConfig(
+        name=JOURNAL_STREAM,
+        description="one message per batch; written by the leading exchange daemon only",
+        subjects=[JOURNAL_SUBJECT],
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        max_msg_size=_RECORD_BYTES_MAX,
+        deny_delete=True,
+        deny_purge=False,
+        allow_rollup_hdrs=False,
+        allow_direct=False,
+        # Left out where it is the usual one: the server compares the settings with those of a stream that exists.
+        first_seq=first if first > 1 else None,
     )
 
 

@@ -92,6 +92,10 @@ class ServerAdmin:
             found.update(_agent_of(row.get("jwt")) for row in rows if int(row.get("in_msgs", 0)) > above)
         return found
 
+    async def describe(self) -> list[dict[str, Any]]:
+        """Return what every server says of itself."""
+        return [answer async for answer in self._ask_all("$SYS.REQ.SERVER.PING.VARZ", b"{}")]
+
     async def kick(self, connection: Connection) -> bool:
         """Cut off one connection; return whether its server did so, or it was gone already."""
         answer = await self._ask(f"$SYS.REQ.SERVER.{connection.server}.KICK", {"cid": connection.number})

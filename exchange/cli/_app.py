@@ -18,6 +18,7 @@ from exchange.cli import _agents as agents
 from exchange.cli import _assets as assets
 from exchange.cli import _markets as markets
 from exchange.cli._demo import demo
+from exchange.cli._doctor import doctor
 from exchange.cli._init import init
 from exchange.cli._output import CliError, complain
 from exchange.cli._restore import restore
@@ -53,7 +54,7 @@ def _assemble() -> App:
         version=f"{VERSION} ({CORE} core)",
         default_parameter=_PARAMETERS,
     )
-    for command in (init, serve, status, watch, verify, restore, demo):
+    for command in (init, serve, status, watch, verify, doctor, restore, demo):
         root.command(command)
     groups = (
         ("agent", "Admit agents and say what they may do.", agents),

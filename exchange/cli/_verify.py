@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import Audit
 
-__all__ = ["verify"]
+__all__ = ["Source", "find_source", "verify"]
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Say where a journal can be read, and what was acknowledged of it before."""
 
     url: str
@@ -97,7 +97,7 @@ async def _verify(
     # Read before the journal: a running venue goes on meanwhile.
     is_elsewhere = nats is not None and data is None
     mark = None if is_elsewhere else read_high_water(files.high_water)
-    async with _source(files, nats, journal_creds) as source, connected(source.url, source.creds) as client:
+    async with find_source(files, nats, journal_creds) as source, connected(source.url, source.creds) as client:
         journal = Journal(client)
         await journal.open()
         with _progress() as on_progress:
@@ -126,7 +126,7 @@ async def _copies(client: Client) -> SnapshotCopies | None:
 
 
 @contextlib.asynccontextmanager
-async def _source(files: VenueFiles, nats: str | None, journal_creds: Path | None) -> AsyncIterator[_Source]:
+async def find_source(files: VenueFiles, nats: str | None, journal_creds: Path | None) -> AsyncIterator[Source]:
     """Find the journal: on the server that was named, at the running daemon, or in the data directory."""
     from exchange.adapters.credentials import Keyring
 
@@ -138,16 +138,16 @@ async def _source(files: VenueFiles, nats: str | None, journal_creds: Path | Non
     assert creds is not None  # noqa: S101 - refused above
     running = RunFile(files.data).read()
     if nats is not None:
-        yield _Source(nats, creds, f"the journal at {nats}")
+        yield Source(nats, creds, f"the journal at {nats}")
     elif running is not None:
-        yield _Source(running.url, creds, f"the running venue at {running.url}")
+        yield Source(running.url, creds, f"the running venue at {running.url}")
     elif not files.nats.exists():
         message = f"{files.data} has no journal of its own; name the server that keeps it with --nats"
         raise CliError(message)
     else:
         assert keyring is not None  # noqa: S101 - the directory holds a venue
         async with _copied_server(files, keyring) as url:
-            yield _Source(url, creds, f"the stopped venue in {files.data}")
+            yield Source(url, creds, f"the stopped venue in {files.data}")
 
 
 @contextlib.asynccontextmanager

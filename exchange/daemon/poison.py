@@ -119,6 +119,7 @@ class Poisons:
 
     def commands(self, engine: Engine) -> list[Submission]:
         """Return the commands of the venue itself that make known what is not journaled yet."""
+        self._forget_undone(engine)
         context = engine.context
         made: list[Submission] = []
         for note in self._file.notes:
@@ -141,16 +142,34 @@ class Poisons:
             made.append((VENUE_AGENT, command, _canonical(command)))
         return made
 
+    def _forget_undone(self, engine: Engine) -> None:
+        """Drop the notes of what was made known, and since released or resumed by an operator."""
+        context = engine.context
+        undone = [
+            note
+            for note in self._file.notes
+            if note.is_journaled
+            and note.digest not in context.quarantine.entries
+            and (note.kind == "command" or note.family not in context.suspended)
+        ]
+        if undone:
+            self._file.notes[:] = [note for note in self._file.notes if note not in undone]
+            self._save()
+
     def settle(self) -> None:
         """Take in that everything was made known by a durable record."""
         fresh = [note for note in self._file.notes if not note.is_journaled and note.kind != "batch"]
         for note in fresh:
             note.is_journaled = True
         if fresh:
-            try:
-                self._file.save()
-            except OSError as error:
-                log.warning("notes of poison cannot be written", error=str(error))
+            self._save()
+
+    def _save(self) -> None:
+        """Write what a later start can do without."""
+        try:
+            self._file.save()
+        except OSError as error:
+            log.warning("notes of poison cannot be written", error=str(error))
 
 
 def _describe(batch: Batch, offender: Offender | None) -> str:

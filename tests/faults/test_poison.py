@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Self
+import json
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from agent_sdk import Refused, connect
 from agent_sdk.errors import MechanismSuspended
 from exchange.adapters.poison_file import PoisonFile
+from tests.cli.program import run
 from tests.daemon.support import wait_until
 from tests.faults.record import record
 from tests.faults.test_kill import prove_by_journal
@@ -88,6 +90,16 @@ async def poison(agent: Agent, name: str) -> str:
     return str(refused.value)
 
 
+async def doctor(venue: VenueProcess, *arguments: str) -> Any:
+    """Ask the doctor, or tell it to do something."""
+    flags = ("--data", venue.files.data, *(arguments or ("--json",)))
+    done = await asyncio.to_thread(run, "doctor", *flags)
+    if arguments:
+        assert done.returncode == 0, done.stderr
+        return None
+    return json.loads(done.stdout)
+
+
 async def prove(venue: VenueProcess) -> None:
     """Prove the journal from its first record by a program that has no bugs."""
     await venue.kill()
@@ -119,7 +131,8 @@ async def test_a_poisonous_command_stops_the_venue_once(tmp_path: Path) -> None:
         # A third one, and it is no longer this owner's commands that are tried.
         assert "quarantined" in await poison(alice, "raise-2")
         assert "3 orders commands" in await poison(alice, "harmless")
-        await operator.admin.release_command(notes[0].digest)
+        assert (await doctor(venue))["quarantined"][0]["command"]["client_order_id"] == "raise-1"
+        await doctor(venue, "--release", notes[0].digest[:12])
         await alice.buy("cpu", 1, 1, client_order_id="harmless")
         assert supervisor.ends[venue] == [1] * 3
         assert (await operator.status()).conservation_difference == 0
@@ -149,7 +162,9 @@ async def test_a_poisonous_deadline_suspends_its_mechanism(tmp_path: Path) -> No
         await venue.start()
         with pytest.raises(MechanismSuspended):
             await alice.buy("cpu", 1, 1)
-        await operator.admin.resume_mechanism("orders")
+        assert "mechanism orders is suspended" in str((await doctor(venue))["findings"])
+        await doctor(venue, "--resume", "orders")
+        assert (await doctor(venue))["good"]
         placed = await alice.buy("cpu", 1, 1)
         assert [order.id for order in await alice.open_orders()] == [placed.id]
         assert bomb.id != placed.id
