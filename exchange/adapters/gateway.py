@@ -314,6 +314,8 @@ class Gateway:
         """Refuse a message with a command that broke the engine before, and what its owner may not try any more."""
         engine, agent = self._engine, inbox.agent
         owner = engine.agents[agent].owner
+        if not engine.context.quarantine.concerns(agent, owner, family):
+            return False
         for command in commands:
             detail = engine.context.quarantine.find(agent, owner, family, _canonical(command))
             # What has run already does not run again: it only gets its outcome.

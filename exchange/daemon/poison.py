@@ -260,7 +260,14 @@ def _try_out(engine: Engine, note: PoisonNote) -> bytes:
 def _in_child(work: Callable[[], bytes]) -> _Found | None:
     """Do work in a forked child, which has a copy of everything; None if it does not end well or in time."""
     hear, say = os.pipe()
-    child = fork()
+    try:
+        child = fork()
+    except OSError as error:
+        # No memory for it now: then it is not known.
+        log.warning("poison cannot be tried out", error=str(error))
+        os.close(hear)
+        os.close(say)
+        return None
     if child == 0:
         try:
             signal.set_wakeup_fd(-1)

@@ -187,7 +187,7 @@ class Replica:
             Poisoned: the first batch of the epoch broke the engine.
         """
         host = self.host
-        began = time.perf_counter()
+        began, left_us = time.perf_counter(), host.engine.time_us
         clock = self.new_clock(host.engine.time_us)
         problem = self.refuse_clock(clock)
         if problem is not None:
@@ -205,5 +205,7 @@ class Replica:
             raise TakeoverRefused(str(error)) from error
         _after_epoch()
         seconds = round(time.perf_counter() - began, 3)
-        log.info("leading", epoch=host.engine.epoch, index=host.engine.index, seconds=seconds)
+        log.info("leading", epoch=host.engine.epoch, index=host.engine.index, seconds=seconds,
+            outage_s=round((host.engine.time_us - left_us) / 1e6, 3),
+        )  # fmt: skip
         return leader

@@ -44,40 +44,59 @@ class Quarantined(NamedTuple):
 
 
 class Quarantine:
-    """Hold the quarantined commands by digest."""
+    """Hold the quarantined commands by digest; asking costs next to nothing for whom none of them concerns."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Quarantined] = {}
+        self._senders: dict[str, int] = {}
+        self._strikes: dict[tuple[str, str], int] = {}
+        """How many commands of a family certainly were an owner's."""
 
     def add(self, entry: Quarantined) -> None:
-        """Take a command in; the oldest gives way when there are too many."""
+        """Take a command in that is not here yet; the oldest gives way when there are too many."""
         self.entries[entry.digest] = entry
+        self._count(entry, 1)
         if len(self.entries) > _ENTRIES_MAX:
-            del self.entries[next(iter(self.entries))]
+            self.release(next(iter(self.entries)))
 
-    def strikes(self, owner: str, family: str) -> int:
-        """Return how many commands of a family are here that certainly were this owner's."""
-        return sum(
-            entry.is_certain and entry.owner == owner and entry.family == family for entry in self.entries.values()
-        )
+    def release(self, digest: str) -> bool:
+        """Let a command go; return whether it was here."""
+        entry = self.entries.pop(digest, None)
+        if entry is None:
+            return False
+        self._count(entry, -1)
+        return True
+
+    def _count(self, entry: Quarantined, by: int) -> None:
+        self._senders[entry.agent] = self._senders.get(entry.agent, 0) + by
+        if entry.is_certain:
+            key = (entry.owner, entry.family)
+            self._strikes[key] = self._strikes.get(key, 0) + by
 
     def owners(self, family: str) -> int:
         """Return how many owners' commands of a family are here for certain."""
-        certain = [entry.owner for entry in self.entries.values() if entry.is_certain and entry.family == family]
-        return len(dict.fromkeys(certain))
+        return sum(count > 0 and key[1] == family for key, count in self._strikes.items())
+
+    def concerns(self, agent: str, owner: str, family: str) -> bool:
+        """Return whether a command of this agent could be refused."""
+        return bool(self._senders.get(agent)) or self._is_out(owner, family)
+
+    def _is_out(self, owner: str, family: str) -> bool:
+        return family != _ADMIN and self._strikes.get((owner, family), 0) >= STRIKES_MAX
 
     def find(self, agent: str, owner: str, family: str, body: bytes) -> str | None:
         """Return why a command must not run; None if it may."""
         entry = self.entries.get(quarantine_digest(agent, body))
         if entry is not None:
             return f"this command broke the venue before, as {entry.digest}; an operator may release it"
-        if family != _ADMIN and self.strikes(owner, family) >= STRIKES_MAX:
+        if self._is_out(owner, family):
             return f"{STRIKES_MAX} {family} commands of owner {owner} broke the venue; an operator may release them"
         return None
 
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave."""
-        self.entries = {entry[0]: Quarantined(*entry) for entry in state}
+        for fields in state:
+            self.add(Quarantined(*fields))
 
     def dump(self) -> list[object]:
         """Return the state as plain data."""

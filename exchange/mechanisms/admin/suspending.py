@@ -101,7 +101,7 @@ class Suspending:
     def release_command(self, agent: AgentRecord, command: ReleaseCommand) -> Outcome:
         """Take a command out of quarantine."""
         del agent
-        if self._context.quarantine.entries.pop(command.digest, None) is None:
+        if not self._context.quarantine.release(command.digest):
             return self._context.reject(command, Reason.UNKNOWN_QUARANTINE, f"no command {command.digest}")
         return self._context.accept(command)
 
