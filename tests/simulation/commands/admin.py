@@ -12,10 +12,12 @@ from exchange.messages.admin import (
     RegisterAgent,
     RegisterAsset,
     ResumeAgent,
+    ResumeMechanism,
     RetireAsset,
     RevokeAgent,
     SetSpendLimit,
     SuspendAgent,
+    SuspendMechanism,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +73,9 @@ def _operate(random: Random, view: View) -> Drawn:
         reopen = {"market": terms.market, "state": "open", "auction_seconds": random.choice((0, 0, 1))}
         view.undo.append((HaltMarket, reopen))
         return HaltMarket, {"market": terms.market, "state": state}
+    if dice < 0.975:
+        view.undo.append((ResumeMechanism, {"family": "orders"}))
+        return SuspendMechanism, {"family": "orders", "state": state}
     view.undo.append((HaltVenue, {"state": "open"}))
     return HaltVenue, {"state": state}
 
