@@ -33,13 +33,20 @@ _ANY_STATE = 2
 
 
 class Pair:
-    """Two daemons of one venue, started by the same command; one of them leads."""
+    """Two daemons of one venue, started by the same command; one of them leads.
 
-    def __init__(self, directory: Path, server: External | Cluster) -> None:
+    ``places`` says for each by what URL it sees the server, and the words that let it run there.
+    """
+
+    def __init__(
+        self, directory: Path, server: External | Cluster, places: dict[str, tuple[str, tuple[str, ...]]] | None = None
+    ) -> None:
         flags = ("--standby", "--takeover-after", f"{TAKEOVER_AFTER_S}s")
         keys = server.files.keys
+        places = places or dict.fromkeys(("left", "right"), (server.url, ()))
         self.daemons = [
-            VenueProcess(directory / name, server.url, keys=keys, flags=flags) for name in ("left", "right")
+            VenueProcess(directory / name, url, keys=keys, flags=flags, within=within)
+            for name, (url, within) in places.items()
         ]
         self.took_s: list[float] = []
         """The seconds of each takeover."""

@@ -49,9 +49,11 @@ class VenueProcess:
         flags: tuple[str, ...] = (),
         program: str = "exchange",
         logs: Path | None = None,
+        within: tuple[str, ...] = (),
     ) -> None:
         logs = logs or data.parent
         self._flags = flags
+        self._within = within
         self.program = program
         """The module that is run; a test may run one with faults in it."""
         self._keys = keys or VenueFiles(data).keys
@@ -71,7 +73,16 @@ class VenueProcess:
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", self.program, "serve", "--data", str(self.files.data), *self._server),
+                *(
+                    *self._within,
+                    sys.executable,
+                    "-m",
+                    self.program,
+                    "serve",
+                    "--data",
+                    str(self.files.data),
+                    *self._server,
+                ),
                 *("--metrics-port", "0", "--ready-file", str(self._ready), "--log-level", "warning", *self._flags),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
