@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from exchange.adapters.store_damage import find_damage
+
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Callable
@@ -46,6 +48,8 @@ __all__ = [
 ]
 
 _POLL_S: Final = 0.01
+_SLOW_S: Final = 1.0
+_JOURNAL: Final = "JOURNAL"
 _LOG_TAIL_BYTES: Final = 2_000
 _RANDOM_PORT: Final = -1
 
@@ -357,11 +361,15 @@ class EmbeddedServer:
 
     async def _wait_ready(self, deadline: float, log_start: int) -> int:
         """Return the port once the server greets a client on it."""
+        look_at: float = time.monotonic() + _SLOW_S
         while self.pid is not None and time.monotonic() < deadline:
             port = self._read_port(self.pid)
             if port is not None and await self._greets(port, deadline):
                 return port
             await asyncio.sleep(_POLL_S)
+            if time.monotonic() > look_at:
+                look_at = deadline
+                await self._look_for_damage()
         said = self._log_since(log_start)
         if self.pid is not None:
             limit = f"{self._start_timeout_s:g} s"
@@ -373,6 +381,16 @@ class EmbeddedServer:
             raise PortTakenError(message)
         message = f"nats-server ended while starting; see {self.log_path}:\n{said}"
         raise ServerStartError(message)
+
+    async def _look_for_damage(self) -> None:
+        """Look why the server takes so long: a large store does, and a damaged one for ever."""
+        found = await asyncio.to_thread(find_damage, self.data_dir, _JOURNAL)
+        if found is not None:
+            message = (
+                f"the journal's store is damaged: {found}. Put it back from a copy; or, if the loss is accepted, "
+                f"move it away and let `exchange restore` make a venue of what is left"
+            )
+            raise ServerStartError(message)
 
     def _read_port(self, pid: int) -> int | None:
         """Return the port from the ports file, or None while that is absent or half written."""

@@ -23,6 +23,11 @@ _FETCH_RECORDS: Final = 64
 _SILENT_S: Final = 2.0
 _SILENCE_COUNTED_S: Final = 1.0
 
+_DAMAGED: Final = (
+    "Its store is damaged: put it back from a copy; of a cluster, empty the store of the damaged server, which then "
+    "copies the others'; or, if the loss is accepted, let `exchange restore` make a venue of what is left"
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -225,11 +230,13 @@ class FencedLog(ABC):
         while expected <= last:
             fetched = await self._fetch(expected, min(_FETCH_RECORDS, last - expected + 1))
             if not fetched:
-                message = f"record {expected} is missing: it does not come, though the journal counts {last}"
+                message = (
+                    f"record {expected} is missing: it does not come, though the journal counts {last}. {_DAMAGED}"
+                )
                 raise JournalGap(message)
             for index, body in fetched:
                 if index != expected:
-                    message = f"record {expected} is missing; the journal goes on with {index}"
+                    message = f"record {expected} is missing; the journal goes on with {index}. {_DAMAGED}"
                     raise JournalGap(message)
                 yield index, body
                 expected += 1

@@ -149,7 +149,7 @@ async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, s
     server = EmbeddedServer(files.nats, keyring, port=None)
     await server.start()
     try:
-        return await _create(server.url, keyring.journal_creds_path, operator, supply, 1)
+        return await _create(files, server.url, keyring.journal_creds_path, operator, supply, 1)
     finally:
         await server.stop()
 
@@ -164,7 +164,7 @@ async def _create_external(
     replicas: int,
 ) -> Genesis | None:
     try:
-        return await _create(nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
+        return await _create(files, nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
     except ServerUnusable as error:
         message = (
             f"{error}\nThe keys are there, the journal is not yet. Start a server that trusts them, with "
@@ -174,7 +174,9 @@ async def _create_external(
         raise CliError(message) from error
 
 
-async def _create(url: str, creds: Path, operator: str, supply: int, replicas: int) -> Genesis | None:
+async def _create(
+    files: VenueFiles, url: str, creds: Path, operator: str, supply: int, replicas: int
+) -> Genesis | None:
     """Create the journal unless it is there, and return the genesis that it begins with."""
     from nats.errors import Error as NatsError
 
@@ -182,11 +184,34 @@ async def _create(url: str, creds: Path, operator: str, supply: int, replicas: i
 
     try:
         async with connected(url, creds) as client:
+            await _expect_journal(files, client)
             await create_venue(client, operator=operator, supply=supply, replicas=replicas)
             return await _read_genesis(client)
     except NatsError as error:
         message = f"{url} does not create the journal: {getattr(error, 'description', None) or error!r}"
         raise CliError(message) from error
+
+
+async def _expect_journal(files: VenueFiles, client: Any) -> None:
+    """Refuse to begin a journal where there was one: of what it had acknowledged nothing could be found any more."""
+    from exchange.adapters.journal import Journal, JournalMissing
+    from exchange.daemon.verify import read_high_water
+
+    mark = read_high_water(files.high_water)
+    if mark is None:
+        return
+    journal = Journal(client)
+    try:
+        await journal.open()
+        if await journal.last_index():
+            return
+    except JournalMissing:
+        pass
+    message = (
+        f"this venue's journal is gone: record {mark[0]} was acknowledged here, as {files.high_water} notes. Put the "
+        f"server's data back; or, if the loss is accepted, let `exchange restore` make a venue of what is left"
+    )
+    raise CliError(message)
 
 
 async def _read_genesis(client: Any) -> Genesis | None:

@@ -32,7 +32,7 @@ from exchange.daemon.lease import Lease
 from exchange.daemon.poison import WARNINGS, Poisoned, Poisons
 from exchange.daemon.preserve import Task
 from exchange.daemon.preserver import Preserver
-from exchange.daemon.recovery import fetch_newer, load_newest
+from exchange.daemon.recovery import explain_missing, fetch_newer, load_newest
 from exchange.daemon.replica import ClockRefused, Replica, StartOver, TakeoverRefused, stall_handler
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
@@ -286,13 +286,16 @@ class Daemon:
         lease = self._lease
         on_stall = stall_handler(host, lease, self._egress)
         journal = self._journal = Journal(core, on_stall, fresh_s=lease.duration_s)
-        await journal.open()
-        if self._server is not None:
-            self._run(self._heal(self._server, journal), "nats-server")
         # A standby needs no venue of its own here, only credentials.
         self.files.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         high_water = HighWaterFile(self.files.high_water)
         self._closing.callback(high_water.close)
+        try:
+            await journal.open()
+        except JournalMissing as error:
+            explain_missing(high_water, error)
+        if self._server is not None:
+            self._run(self._heal(self._server, journal), "nats-server")
         metrics = self.metrics = Metrics(host)
         metrics.trouble = lambda: journal.trouble
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 from nats.errors import Error as NatsError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exchange.adapters.snapshots import Snapshot, SnapshotStore
     from exchange.daemon.host import Host
 
-__all__ = ["catch_up", "fetch_newer", "load_newest"]
+__all__ = ["catch_up", "explain_missing", "fetch_newer", "load_newest"]
 
 _RESTORE: Final = (
     "The server lost records or serves another store: put its data back; or, if the loss is accepted, let "
@@ -76,6 +76,23 @@ def load_newest(store: SnapshotStore, new_host: Callable[[], Host]) -> tuple[Hos
     return new_host(), None
 
 
+def explain_missing(high_water: HighWaterFile, error: JournalMissing) -> NoReturn:
+    """Raise ``error``, or a better word on a journal that had acknowledged something here: it is lost, not new.
+
+    Raises:
+        JournalMissing: there never was one.
+        JournalCorrupt: there was.
+    """
+    mark = high_water.read()
+    if mark is None:
+        raise error
+    message = (
+        f"the server has no journal, but record {mark[0]} was acknowledged here, as {high_water.path} notes; its log "
+        f"may say why. {_RESTORE}"
+    )
+    raise JournalCorrupt(message) from error
+
+
 async def catch_up(
     host: Host, snapshot: Snapshot | None, journal: FencedLog, store: SnapshotStore, high_water: HighWaterFile
 ) -> None:
@@ -91,8 +108,8 @@ async def catch_up(
     kept = await journal.first_index()
     last = await journal.last_index()
     if last == 0:
-        message = "the journal is empty: it has no genesis; create the venue with `exchange init`"
-        raise JournalMissing(message)
+        error = JournalMissing("the journal is empty: it has no genesis; create the venue with `exchange init`")
+        explain_missing(high_water, error)
     if mark is not None and last < mark[0]:
         message = (
             f"the journal ends at record {last}, but record {mark[0]} was acknowledged here, as {high_water.path} "

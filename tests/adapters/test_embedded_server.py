@@ -26,6 +26,7 @@ from exchange.adapters.embedded_server import (
     auth_config,
     find_server,
 )
+from exchange.adapters.store_damage import _sequences
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,6 +142,24 @@ async def test_it_starts_again_on_its_port(server: EmbeddedServer, keyring: Keyr
         while not client.is_connected or (await stream.stream_info("JOURNAL")).state.messages != 1:
             await asyncio.sleep(0.01)
     await client.close()
+
+
+async def test_a_store_at_which_it_hangs_is_told_of(server: EmbeddedServer, keyring: Keyring) -> None:
+    """A flipped bit in a sequence leaves a gap that nats-server fills for ever; the start says where it is."""
+    client = await journal_client(server, keyring)
+    await client.jetstream().add_stream(name="JOURNAL", subjects=["journal"])
+    for n in range(3):
+        await client.jetstream().publish("journal", b"%d" % n)
+    await client.close()
+    await server.stop()
+    (block,) = server.data_dir.rglob("streams/JOURNAL/msgs/*.blk")
+    data = bytearray(block.read_bytes())
+    (at, _), *_ = _sequences(bytes(data))[1:]
+    data[at + 9] ^= 1
+    block.write_bytes(data)
+    with pytest.raises(ServerStartError, match=f"the journal's store is damaged: at byte {at} of .* Put it back"):
+        await server.start()
+    assert server.pid is None
 
 
 async def test_stop_ends_the_process(server: EmbeddedServer) -> None:

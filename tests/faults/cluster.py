@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nats
@@ -16,7 +17,6 @@ from tests.deploy.site import CLUSTER, environment, make_site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from nats.aio.client import Client
 
@@ -39,6 +39,10 @@ class Cluster:
     def url_of(self, number: int) -> str:
         """Return where one server listens; they count from 0."""
         return f"nats://127.0.0.1:{self._environment[number]['EXCHANGE_NATS_PORT']}"
+
+    def store(self, number: int) -> Path:
+        """Return the directory in which one server keeps its data."""
+        return Path(self._environment[number]["EXCHANGE_NATS_STORE"])
 
     @property
     def url(self) -> str:
