@@ -24,6 +24,7 @@ from agent_sdk.event_models import Gap
 from agent_sdk.session import Draft
 from exchange.messages.admin import RegisterAgent
 from tests.simulation.commands import COMMANDS
+from tests.simulation.commands.poison import POISON
 from tests.simulation.commands.view import View
 from tests.simulation.loop import Program
 from tests.simulation.network import AgentTransport
@@ -89,6 +90,8 @@ class HonestAgent:
         self.heard: list[Any] = []
         """Its events as the SDK delivered them."""
         self.is_settled = False
+        self.has_poison = False
+        """Whether the next command is the one that breaks the engine."""
         self.seen: tuple[str, Any] | None = None
         """The market that it watches, and the latest book of it."""
         self._lanes = 1 if name == OPERATOR else self.random.choice((1, 1, 2, 3))
@@ -150,6 +153,9 @@ class HonestAgent:
                 if self.view.is_operator and LATECOMER not in world.registered and dice < 0.3:
                     draft = _Recorded(RegisterAgent, {"agent": LATECOMER, "owner": OWNERS[0], "endowment": 400_000})
                     await self._give(agent, draft)
+                elif self.has_poison:
+                    self.has_poison = False
+                    await self._give(agent, _Recorded(*POISON))
                 elif dice < 0.8:
                     await self._command(agent)
                 elif dice < 0.88:

@@ -37,6 +37,8 @@ class Stream:
         """The chain hash after each record, from before the first on."""
         self.sent: dict[tuple[str, str], int] = {}
         """In which record each (agent, command id) first stands."""
+        self.first = 1
+        """The first record that is kept; those before were trimmed, and only the simulation still knows them."""
         self.is_silent_until_s = 0.0
         self.refuses_until_s = 0.0
         self.on_store: Callable[[JournalRecord, Program | None], None] = lambda _record, _writer: None
@@ -62,8 +64,8 @@ class Stream:
         return {"stream": "JOURNAL", "seq": self.last}
 
     def find(self, index: int) -> bytes | None:
-        """Return a record."""
-        return self.bodies[index - 1] if 0 < index <= self.last else None
+        """Return a record that is kept."""
+        return self.bodies[index - 1] if self.first <= index <= self.last else None
 
 
 def _id_of(body: bytes) -> str:
@@ -105,6 +107,19 @@ class SimulatedLog(FencedLog):
         """Return the index of the last stored record."""
         return await self._ask("look", self._last, _READ_TIMEOUT_S)
 
+    async def first_index(self) -> int:
+        """Return the index of the first record that is kept."""
+        return await self._ask("look", lambda: self._stream.first, _READ_TIMEOUT_S)
+
+    async def trim(self, first: int) -> None:
+        """Let go of all records before ``first``."""
+
+        def serve() -> None:
+            self._stream.first = max(self._stream.first, first)
+
+        self._program.at("trimming")
+        await self._ask("trim", serve, _READ_TIMEOUT_S)
+
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
         self._program.at("after apply")
 
@@ -122,7 +137,7 @@ class SimulatedLog(FencedLog):
     async def _fetch(self, first: int, count: int) -> list[tuple[int, bytes]]:
         def serve() -> list[tuple[int, bytes]]:
             last = min(first + count - 1, self._last())
-            return [(index, self._serve_body(index)) for index in range(first, last + 1)]
+            return [(index, self._serve_body(index)) for index in range(max(first, self._stream.first), last + 1)]
 
         try:
             fetched = await self._ask("fetch", serve, _READ_TIMEOUT_S)

@@ -10,19 +10,25 @@ from exchange.adapters.clock import VenueClock
 from exchange.adapters.fenced_log import JournalGap, NoAnswer, Replaced
 from exchange.adapters.gateway_limits import GatewayLimits
 from exchange.adapters.high_water import HighWaterFile
+from exchange.adapters.poison_file import PoisonFile
 from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
-from exchange.daemon.recovery import load_newest
+from exchange.daemon.poison import Poisoned, Poisons
+from exchange.daemon.preserve import Task
+from exchange.daemon.recovery import fetch_newer, load_newest
 from exchange.daemon.replica import Replica, StartOver, stall_handler
 from exchange.daemon.snapshotter import prove
 from tests.simulation.clocks import NodeClocks
+from tests.simulation.commands.poison import poisonable
+from tests.simulation.copies import SimulatedCopies, SimulatedPreserver
 from tests.simulation.journal import SimulatedLog, View
 from tests.simulation.loop import Killed, Program
 from tests.simulation.network import Listener, SimulatedEgress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from exchange.daemon.leader import Leader
@@ -55,13 +61,16 @@ class _Mark(HighWaterFile):
 class _Snapshots:
     """Take snapshots beside the flow of orders: of the present state, written a little later."""
 
-    def __init__(self, store: SnapshotStore, program: Program, every_commands: int, write_s: float) -> None:
+    def __init__(
+        self, store: SnapshotStore, program: Program, every_commands: int, write_s: float, on_end: Callable[[], None]
+    ) -> None:
         self._store = store
         self._program = program
         self._every_commands = every_commands
         self._counted = 0
         self._write_s = write_s
         self._is_writing = False
+        self._on_end = on_end
 
     def offer(self, host: Host) -> None:
         due = self._every_commands and host.engine.commands_applied - self._counted >= self._every_commands
@@ -79,6 +88,7 @@ class _Snapshots:
         self._store.path(snapshot.index).with_suffix(".partial").write_bytes(b"half of")
         self._program.at("mid snapshot")
         self._store.write(snapshot, prove)
+        self._on_end()
 
 
 class _Metrics:
@@ -103,6 +113,9 @@ class Node:
         self.clocks = NodeClocks(world.loop, self.random)
         self.view = View()
         self.host: Host | None = None
+        self.poisons: Poisons | None = None
+        self.copies: SimulatedCopies | None = None
+        self.preserver: SimulatedPreserver | None = None
         self.leader: Leader | None = None
         self.is_leading = False
         self.is_following = False
@@ -131,7 +144,7 @@ class Node:
         self._damage()
         program = self.program = Program(world.loop, f"{self.name}/{self.starts}")
         program.on_death = lambda why: self._note_death(program, why)
-        self.host, self.leader = None, None
+        self.host, self.leader, self.poisons, self.copies, self.preserver = None, None, None, None, None
         world.say(f"{program.name} starts")
         main = program.spawn(self._run(program))
         await asyncio.wait([main])
@@ -151,8 +164,13 @@ class Node:
     def _judge(self, reason: Any) -> None:
         if reason is None or isinstance(reason, (str, Killed, asyncio.CancelledError, *_HARMLESS)):
             return
+        if isinstance(reason, Poisoned) and self.world.is_poison(reason):
+            self.world.count("poisoned")
+            return
         if isinstance(reason, JournalCorrupt):
-            if self.view.is_wrong:
+            if "was trimmed" in str(reason) and self.copies is not None and self.copies.has_failed:
+                self.world.count("nothing to start from")
+            elif self.view.is_wrong:
                 self.world.count("corruption refused")
             else:
                 self.world.violate("a_good_journal_is_accepted", f"{self.name}: {reason}")
@@ -166,8 +184,13 @@ class Node:
         lease = Lease(plan.takeover_after_s, clocks.monotonic_s)
         egress = SimulatedEgress(network, program, lease.wait_to_refuse)
         store = SnapshotStore(self.disk / "snapshots")
+        self.copies = SimulatedCopies(world.shelf, network, program)
+        if plan.trims:
+            await fetch_newer(store, self.copies)
         limits = GatewayLimits(**plan.limits)
-        host, snapshot = load_newest(store, lambda: Host(send=egress.refuse, now_s=clocks.monotonic_s, limits=limits))
+        host, snapshot = load_newest(
+            store, lambda: poisonable(Host(send=egress.refuse, now_s=clocks.monotonic_s, limits=limits))
+        )
         self.host = host
 
         def wall_ns() -> int:
@@ -181,11 +204,12 @@ class Node:
         on_stall = stall_handler(host, lease, egress)
         journal = SimulatedLog(world.stream, network, program, self.view, on_stall, fresh_s=lease.duration_s)
         mark = _Mark(self.disk / "mark", self, program)
+        poisons = self.poisons = Poisons(PoisonFile(self.disk / "poison.json"), lambda note: world.warn(self, note))
         try:
             replica = Replica(
                 host=host, journal=journal, egress=egress, lease=lease, high_water=mark, store=store,
-                snapshots=_Snapshots(store, program, plan.snapshot_every, plan.latency_s * 4),
-                metrics=_Metrics(), new_clock=new_clock,
+                snapshots=_Snapshots(store, program, plan.snapshot_every, plan.latency_s * 4, self._want_copies),
+                metrics=_Metrics(), new_clock=new_clock, poisons=poisons,
             )  # fmt: skip
             await replica.recover(snapshot)
             self._check_recovered()
@@ -194,23 +218,40 @@ class Node:
                 await replica.follow(plan.takeover_after_s)
                 self.is_following = False
                 self.world.say(f"{program.name} takes over after record {host.engine.index}")
-            leader = self.leader = await replica.take_lead()
-            self.is_leading = True
-            world.note_lead(self)
-            listener = Listener(program, leader.receive_command, leader.receive_query)
-            tasks = [program.spawn(egress.run()), program.spawn(leader.run())]
-            network.listeners.append(listener)
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                # As the daemon does: whoever leads now answers.
-                listener.is_deaf = True
-                egress.silence()
-            for task in tasks:
-                if task.done():
-                    await task
+            await self._lead(program, replica, egress)
         finally:
             mark.close()
+
+    async def _lead(self, program: Program, replica: Replica, egress: SimulatedEgress) -> None:
+        """Do what the daemon does when it leads, until something of it ends."""
+        world = self.world
+        leader = self.leader = await replica.take_lead()
+        self.is_leading = True
+        world.note_lead(self)
+        tasks = [program.spawn(egress.run()), program.spawn(leader.run())]
+        if world.plan.trims:
+            assert self.copies is not None
+            directory = str(replica.store.directory)
+            task = Task(url="", creds="", snapshots=directory, keep=2, copies=True, trim="always", archive=None)
+            lease = replica.lease
+            preserver = self.preserver = SimulatedPreserver(self.copies, task, replica.journal, lambda: lease.is_held)
+            tasks.append(program.spawn(preserver.run()))
+            preserver.want()
+        listener = Listener(program, leader.receive_command, leader.receive_query)
+        world.network.listeners.append(listener)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # As the daemon does: whoever leads now answers.
+            listener.is_deaf = True
+            egress.silence()
+        for task_ended in tasks:
+            if task_ended.done():
+                await task_ended
+
+    def _want_copies(self) -> None:
+        if self.preserver is not None and self.is_leading:
+            self.preserver.want()
 
     # ── proof ───────────────────────────────────────────────────────────────────────────────────
 
@@ -288,30 +329,38 @@ class Node:
             self.world.count(f"done: {fault.kind}")
             if fault.kind in ("fresh mount", "power loss", "flip mark"):
                 self._marked = 0
-            snapshots = sorted((self.disk / "snapshots").glob("*.snapshot"))
-            mark = self.disk / "mark"
-            if fault.kind == "fresh mount":
-                shutil.rmtree(self.disk)
-                self.disk.mkdir()
-            elif fault.kind == "power loss" and mark.exists():
-                mark.write_bytes(self._synced_mark)
-            elif fault.kind == "flip snapshot" and snapshots:
-                _flip(snapshots[int(fault.amount * len(snapshots))], fault.amount)
-            elif fault.kind == "tear snapshot" and snapshots:
-                whole = snapshots[-1].read_bytes()
-                snapshots[-1].write_bytes(whole[: int(len(whole) * fault.amount)])
-            elif fault.kind == "flip mark" and mark.exists() and mark.stat().st_size:
-                _flip(mark, fault.amount)
-            elif fault.kind == "flip record":
-                # Not the last one: what is wrong with that shows with the next.
-                last = self.world.stream.last
-                self.view.flipped = last - 1 - int(fault.amount * min(last - 1, _FLIPPED_OF))
-                self.view.flip_at = fault.amount * 7919 % 1.0
-            elif fault.kind == "short journal":
-                self.view.short = 1 + int(fault.amount * 5)
+            self._damage_disk(fault)
+            self._damage_journal(fault)
         self._next_faults.clear()
         mark = self.disk / "mark"
         self._synced_mark = mark.read_bytes() if mark.exists() else b""
+
+    def _damage_disk(self, fault: Fault) -> None:
+        snapshots = sorted((self.disk / "snapshots").glob("*.snapshot"))
+        mark = self.disk / "mark"
+        if fault.kind == "fresh mount":
+            shutil.rmtree(self.disk)
+            self.disk.mkdir()
+        elif fault.kind == "power loss" and mark.exists():
+            mark.write_bytes(self._synced_mark)
+        elif fault.kind == "flip snapshot" and snapshots:
+            _flip(snapshots[int(fault.amount * len(snapshots))], fault.amount)
+        elif fault.kind == "tear snapshot" and snapshots:
+            whole = snapshots[-1].read_bytes()
+            snapshots[-1].write_bytes(whole[: int(len(whole) * fault.amount)])
+        elif fault.kind == "flip mark" and mark.exists() and mark.stat().st_size:
+            _flip(mark, fault.amount)
+
+    def _damage_journal(self, fault: Fault) -> None:
+        last, shelf = self.world.stream.last, self.world.shelf
+        if fault.kind == "flip record":
+            # Not the last one: what is wrong with that shows with the next.
+            self.view.flipped = last - 1 - int(fault.amount * min(last - 1, _FLIPPED_OF))
+            self.view.flip_at = fault.amount * 7919 % 1.0
+        elif fault.kind == "short journal":
+            self.view.short = 1 + int(fault.amount * 5)
+        elif fault.kind == "flip copy" and shelf:
+            shelf[max(shelf)] = _flipped(shelf[max(shelf)], fault.amount)
 
     def heal(self) -> None:
         """Let nothing be wrong any more."""
@@ -327,7 +376,11 @@ class Node:
 
 
 def _flip(path: Path, where: float) -> None:
-    data = bytearray(path.read_bytes())
+    path.write_bytes(_flipped(path.read_bytes(), where))
+
+
+def _flipped(whole: bytes, where: float) -> bytes:
+    data = bytearray(whole)
     bit = int(where * 7919 % 1.0 * len(data) * 8)
     data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(bytes(data))
+    return bytes(data)

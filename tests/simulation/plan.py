@@ -8,7 +8,17 @@ from typing import Any, Final
 
 __all__ = ["FAULTS", "LEADER", "NOISES", "POINTS", "Fault", "Plan", "draw_plan"]
 
-POINTS: Final = ("before apply", "after apply", "stored", "acknowledged", "mid egress", "mid snapshot", "mid takeover")
+POINTS: Final = (
+    "before apply",
+    "after apply",
+    "stored",
+    "acknowledged",
+    "mid egress",
+    "mid snapshot",
+    "copying",
+    "trimming",
+    "mid takeover",
+)
 """Where within a step of the daemon it can be killed; between two steps it can be everywhere."""
 
 NOISES: Final = (
@@ -38,6 +48,7 @@ FAULTS: Final = (
     "power loss",
     "flip snapshot",
     "tear snapshot",
+    "flip copy",
     "flip mark",
     "flip record",
     "short journal",
@@ -45,6 +56,7 @@ FAULTS: Final = (
     "freeze agent",
     "cut off agent",
     "reconnect agent",
+    "poison agent",
 )
 """What happens once, at a time, to somebody."""
 
@@ -87,6 +99,8 @@ class Plan:
     check_every: int
     """After how many batches all invariants are counted; conservation is always."""
     hostile: bool
+    trims: bool
+    """Whether snapshots are copied and the journal is trimmed behind them."""
     noises: dict[str, float] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     limits: dict[str, int] = field(default_factory=dict)
@@ -116,7 +130,7 @@ def draw_plan(seed: int) -> Plan:
     random = Random(f"plan {seed}")
     nodes = random.choice((1, 2, 2, 2, 3, 3))
     agents = random.choice((3, 3, 4, 4, 5, 6))
-    duration_s = _START_S + random.uniform(4.0, 10.0)
+    duration_s = _START_S + random.uniform(4.0, 14.0)
     takeover_after_s = random.choice((1.0, 1.0, 1.5, 2.5))
     noises = {
         kind: random.choice((0.002, 0.01, 0.03, 0.06) if kind in NOISES[5:] else (0.002, 0.01, 0.03, 0.1, 0.3))
@@ -127,7 +141,7 @@ def draw_plan(seed: int) -> Plan:
         sorted(
             (
                 _draw_fault(random, nodes, agents, duration_s, takeover_after_s)
-                for _ in range(random.choice((0, 2, 4, 6, 9)))
+                for _ in range(random.choice((0, 3, 5, 8, 12)))
             ),
             key=lambda fault: fault.at_s,
         )
@@ -144,6 +158,7 @@ def draw_plan(seed: int) -> Plan:
         snapshot_every=random.choice((0, 5, 15, 40)),
         check_every=random.choice((1, 5, 20, 20)),
         hostile=random.random() < 0.5,
+        trims=random.random() < 0.5,
         noises=noises,
         faults=faults,
         limits={"queue_messages_max": 4, "commands_per_s": 40, "commands_burst": 40} if random.random() < 0.15 else {},
@@ -161,9 +176,11 @@ def _draw_fault(random: Random, nodes: int, agents: int, duration_s: float, take
         amount = random.randrange(1, 60)
     elif kind == "kill at point":
         point = random.choice(POINTS)
-        return Fault(at_s, kind, target, 1 if point == "mid snapshot" else random.choice((1, 1, 1, 2, 5)), point)
+        return Fault(
+            at_s, kind, target, 1 if point in ("mid snapshot", "trimming") else random.choice((1, 1, 1, 2, 5)), point
+        )
     elif kind == "wall clock jumps":
         amount = random.choice((-3600.0, 3600.0, -1.0, 1.0, 60.0))
-    elif kind in ("flip snapshot", "flip mark", "flip record", "short journal", "tear snapshot"):
+    elif kind in ("flip snapshot", "flip copy", "flip mark", "flip record", "short journal", "tear snapshot"):
         amount = round(random.random(), 6)
     return Fault(at_s, kind, target, amount)

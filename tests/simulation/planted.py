@@ -216,9 +216,8 @@ def _() -> Any:
 # ── the engine ──────────────────────────────────────────────────────────────────────────────────
 
 
-@_plant(
-    "the latest command of a session runs again when it is repeated", "the_naive_ledger_agrees", "commands_run_once"
-)
+@_plant("the latest command of a session runs again when it is repeated", "the_naive_ledger_agrees",
+        "commands_run_once", "every_copy_is_the_same")  # fmt: skip
 def _() -> Any:
     find = Session.find
     return ((Session, "find", lambda self, n: None if n == self.highest else find(self, n)),)

@@ -17,6 +17,7 @@ import structlog
 
 from tests.simulation.agents import HonestAgent, HostileAgent
 from tests.simulation.checks import audit
+from tests.simulation.commands.poison import PoisonError
 from tests.simulation.journal import Stream
 from tests.simulation.loop import Killed, VirtualLoop, VirtualTimeStands
 from tests.simulation.network import Network
@@ -28,6 +29,7 @@ from tests.simulation.wire import Wire
 if TYPE_CHECKING:
     from exchange.adapters.records import JournalRecord
     from exchange.daemon.host import Host
+    from exchange.daemon.poison import Poisoned
     from tests.simulation.agents import Told
     from tests.simulation.loop import Program
     from tests.simulation.plan import Plan
@@ -37,6 +39,9 @@ __all__ = ["Report", "World", "run"]
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there
 _CALM_S: Final = 90.0
 """So long after the last fault everything must have come to an end."""
+
+_BEHIND: Final = 8
+"""So many records may a standby be behind that follows as it should."""
 
 
 @dataclass
@@ -76,6 +81,8 @@ class World:
         for body in first_records(plan.agents):
             self.stream.store(self.stream.last, body)
         self.stream.on_store = self._note_stored
+        self.shelf: dict[int, bytes] = {}
+        """Copies of snapshots, where the journal is."""
         self.network = Network(loop, plan, self.count)
         self.wire = Wire(self)
         self.network.hear = self.wire.hear
@@ -116,6 +123,17 @@ class World:
     def venue_time_us(self) -> int:
         """Return the time of the last record."""
         return self.stream.records[-1].time_us
+
+    def warn(self, node: Node, note: bytes) -> None:
+        """Let the other daemons hear what broke the engine of one."""
+        for other in self.nodes:
+            if other is not node and other.program is not None and other.program.is_alive and other.poisons is not None:
+                hear = other.poisons.hear
+                self.loop.call_later(self.plan.latency_s, hear, note, context=other.program.context)
+
+    def is_poison(self, error: Poisoned) -> bool:
+        """Return whether it is the poison of this simulation, and not the product's own."""
+        return isinstance(error.__cause__, PoisonError)
 
     def hear_event(self, agent: HonestAgent, event: Any) -> None:
         """Note an event that the SDK delivered."""
@@ -225,6 +243,8 @@ class World:
         elif fault.kind == "cut off agent":
             agent.transport.cut(knowing=agent.random.random() < 0.5)
             self.loop.call_later(fault.amount, agent.transport.mend, context=agent.program.context)
+        elif fault.kind == "poison agent":
+            agent.has_poison = True
         else:
             agent.transport.reconnect()
 
@@ -268,6 +288,10 @@ class World:
     def _is_at_rest(self) -> bool:
         leaders = [node for node in self.nodes if node.is_leading]
         if len(leaders) != 1 or not all(node.is_leading or node.is_following for node in self.nodes):
+            return False
+        if not all(
+            node.host is not None and node.host.engine.index > self.stream.last - _BEHIND for node in self.nodes
+        ):
             return False
         host = leaders[0].host
         assert host is not None
