@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
     parser.add_argument("--seed", type=int, default=1, help="the first (default 1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    parser.add_argument(
+        "--shrink", type=float, default=60.0, metavar="SECONDS", help="for at most so long (default 60)"
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     parser.add_argument("--trace", action="store_true", help="print the whole trace of the first seed, and no more")
     options = parser.parse_args(arguments)
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         _tell(summary)
     if failed:
-        _explain(failed)
+        _explain(failed, options.shrink)
     return 1 if failed else 0
 
 
@@ -132,13 +135,15 @@ def _tell(summary: dict[str, Any]) -> None:
     print("\n".join(lines))  # noqa: T201
 
 
-def _explain(failed: list[Report]) -> None:
+def _explain(failed: list[Report], seconds: float) -> None:
     """Shrink the first failure and tell how it comes about."""
     for report in failed[:_FAILURES_TOLD]:
         _say(f"seed {report.seed} violates {report.violated}: {report.detail}")
     first = failed[0]
     _say(f"\nshrinking seed {first.seed} …")
-    plan = shrink(draw_plan(first.seed), first.violated, say=lambda what: _say(f"  still fails {what}"))
+    plan = shrink(
+        draw_plan(first.seed), first.violated, seconds=seconds, say=lambda what: _say(f"  still fails {what}")
+    )
     report = run(plan, trace=True)
     _say(f"\nseed {first.seed}, shrunk:")
     for line in plan.tell():

@@ -176,9 +176,9 @@ def _draw_fault(random: Random, nodes: int, agents: int, duration_s: float, take
         amount = random.randrange(1, 60)
     elif kind == "kill at point":
         point = random.choice(POINTS)
-        return Fault(
-            at_s, kind, target, 1 if point in ("mid snapshot", "trimming") else random.choice((1, 1, 1, 2, 5)), point
-        )
+        passing = 1 if point in ("mid snapshot", "trimming") else random.choice((1, 1, 1, 2, 5))
+        # Most of them are passed by who leads.
+        return Fault(at_s, kind, LEADER, passing, point)
     elif kind == "wall clock jumps":
         amount = random.choice((-3600.0, 3600.0, -1.0, 1.0, 60.0))
     elif kind in ("flip snapshot", "flip copy", "flip mark", "flip record", "short journal", "tear snapshot"):

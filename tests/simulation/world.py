@@ -228,7 +228,7 @@ class World:
     def _suffer_daemon(self, fault: Fault) -> None:
         leading = next((node for node in self.nodes if node.is_leading), self.nodes[0])
         if fault.point == "mid takeover":
-            # Whoever leads goes, and so does whoever follows it.
+            # Whoever leads goes, and so does whoever would follow it.
             for node in self.nodes:
                 if node.program is not None:
                     node.program.dies_at[fault.point] = 1
