@@ -139,7 +139,7 @@ class Host:
             # The machine's, and nobody's fault in particular.
             raise
         except Exception as error:
-            raise Poisoned(batch, self.engine.offender(batch), repr(error)) from error
+            raise Poisoned(batch, self.engine.offender(batch), error) from error
         self.hash = chain_hash(self.hash, body)
         return Step(batch, outputs, pending, body, self.hash)
 

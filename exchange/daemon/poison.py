@@ -51,13 +51,15 @@ _canonical = msgspec.msgpack.Encoder().encode
 class Poisoned(Exception):
     """Raised when a batch broke the engine: nothing of it leaves, and the state must not be used any more."""
 
-    def __init__(self, batch: Batch, offender: Offender | None, cause: str) -> None:
+    def __init__(self, batch: Batch, offender: Offender | None, cause: Exception | str) -> None:
         self.batch = batch
         self.offender = offender
-        self.error = cause
+        self.error = cause if isinstance(cause, str) else repr(cause)
+        # Taken here, because compiled code does not pass on what an exception was raised from.
+        self.trace = "" if isinstance(cause, str) else "".join(traceback.format_exception(cause))
         super().__init__(
-            f"{_describe(batch, offender)} broke the engine: {cause}. Nothing of batch {batch.index} has left, and it "
-            "is noted, so start again: the venue goes on without it. `exchange doctor` shows it"
+            f"{_describe(batch, offender)} broke the engine: {self.error}. Nothing of batch {batch.index} has left, "
+            "and it is noted, so start again: the venue goes on without it. `exchange doctor` shows it"
         )
 
 
@@ -196,9 +198,9 @@ def _cut(text: str) -> str:
 
 def _make_note(poisoned: Poisoned) -> PoisonNote | None:
     batch, offender = poisoned.batch, poisoned.offender
-    trace = "".join(traceback.format_exception(poisoned.__cause__)) if poisoned.__cause__ else ""
     note = PoisonNote(
-        kind="batch", error=_cut(poisoned.error), traceback=trace[-_TRACE_LENGTH:].encode(errors="replace").decode(),
+        kind="batch", error=_cut(poisoned.error),
+        traceback=poisoned.trace[-_TRACE_LENGTH:].encode(errors="replace").decode(),
         index=batch.index, epoch=batch.epoch, time_us=batch.time_us, noted_us=time.time_ns() // 1_000, version=VERSION,
     )  # fmt: skip
     if offender is None:
