@@ -1,6 +1,7 @@
 """Send prepared messages with so many in flight and time every reply: one load process.
 
-Reads one JSON line of settings from standard input, says ``ready``, waits for a line, then runs and
+Reads one JSON line of settings from standard input (with ``rate``: so many messages per second, not as many as
+can be), says ``ready``, waits for a line, then runs and
 writes one JSON object with the start and end (monotonic, seconds) and the sorted latencies in ms to
 the file ``result``.
 The same code loads the exchange and the raw echo.
@@ -22,7 +23,9 @@ from nats.aio.msg import Msg
 _MID = 10_000
 
 
-def prepare(agent: str, messages: int, per_message: int, seed: int) -> list[bytes]:
+def prepare(
+    agent: str, messages: int, per_message: int, seed: int, *, market: str = "cpu", mid: int = _MID
+) -> list[bytes]:
     """Encode the messages: 55 % passive limits, 15 % aggressive, 30 % cancels by the client's id."""
     rng = random.Random(seed)
     valid_until_us = time.time_ns() // 1_000 + 55_000_000
@@ -31,13 +34,16 @@ def prepare(agent: str, messages: int, per_message: int, seed: int) -> list[byte
     encoded: list[bytes] = []
     for number in range(messages):
         commands = [
-            _command(rng, live, f"{session}.{number * per_message + k + 1}", valid_until_us) for k in range(per_message)
+            _command(rng, live, f"{session}.{number * per_message + k + 1}", valid_until_us, market, mid)
+            for k in range(per_message)
         ]
         encoded.append(json.dumps(commands if per_message > 1 else commands[0], separators=(",", ":")).encode())
     return encoded
 
 
-def _command(rng: random.Random, live: list[str], command_id: str, valid_until_us: int) -> dict[str, Any]:
+def _command(
+    rng: random.Random, live: list[str], command_id: str, valid_until_us: int, market: str, mid: int
+) -> dict[str, Any]:
     draw = rng.random()
     if draw > 0.7 and live:
         at = rng.randrange(len(live))
@@ -52,9 +58,9 @@ def _command(rng: random.Random, live: list[str], command_id: str, valid_until_u
     if draw < 0.55:
         live.append(client_order_id)
     return {
-        "type": "orders.place", "id": command_id, "valid_until_us": valid_until_us, "market": "cpu",
+        "type": "orders.place", "id": command_id, "valid_until_us": valid_until_us, "market": market,
         "side": "buy" if is_buy else "sell", "quantity": rng.randrange(1, 10),
-        "price": _MID - distance if is_buy else _MID + distance, "client_order_id": client_order_id,
+        "price": mid - distance if is_buy else mid + distance, "client_order_id": client_order_id,
     }  # fmt: skip
 
 
@@ -67,7 +73,10 @@ async def run(settings: dict[str, Any]) -> dict[str, Any]:
         inbox_prefix=f"_INBOX.{agent}",
         ping_interval=5,
     )
-    messages = prepare(agent, settings["messages"], settings["per_message"], settings["seed"])
+    messages = prepare(
+        agent, settings["messages"], settings["per_message"], settings["seed"],
+        market=settings.get("market", "cpu"), mid=settings.get("mid", _MID),
+    )  # fmt: skip
     total = len(messages)
     sent_at = [0.0] * total
     latencies: list[float] = []
@@ -92,9 +101,15 @@ async def run(settings: dict[str, Any]) -> dict[str, Any]:
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     started = time.monotonic()
+    rate, first = settings.get("rate"), time.perf_counter()
     for number, message in enumerate(messages):
         await free.acquire()
         sent_at[number] = time.perf_counter()
+        if rate:
+            # Its latency counts from when it was due: what waits because others do, waits all the same.
+            due = first + number / rate
+            await asyncio.sleep(max(due - sent_at[number], 0))
+            sent_at[number] = due
         await client.publish(subject, message, reply=f"{inbox}.{number}")
     async with asyncio.timeout(120):
         await done.wait()

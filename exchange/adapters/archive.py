@@ -72,6 +72,11 @@ class Archive:
         newest = max(parts, key=lambda part: part.last)
         return newest.last, _check(newest, newest.path.read_bytes())[1]
 
+    def tidy(self) -> None:
+        """Remove what a writer that was killed left behind."""
+        for partial in self.directory.glob(f"*{_PARTIAL}"):
+            partial.unlink(missing_ok=True)
+
     def write(self, first: int, bodies: list[bytes]) -> Part:
         """Store consecutive records; return once they are on the disk and were read back from it.
 

@@ -109,6 +109,22 @@ class SnapshotCopies:
             raise SnapshotCorrupt(message)
         await self.check(index)
 
+    async def count(self, index: int) -> None:
+        """Make sure that nothing of a copy is missing, without reading it.
+
+        Raises:
+            SnapshotCorrupt: something is.
+        """
+        await self._count(index)
+
+    async def _count(self, index: int) -> _Info:
+        info = await self._info(index)
+        held = (await self._subjects(f"{_CHUNKS}{info.nuid}")).get("", 0)
+        if held != info.chunks:
+            message = f"the copy of snapshot {index} has {held} of its {info.chunks} chunks"
+            raise SnapshotCorrupt(message)
+        return info
+
     async def check(self, index: int) -> None:
         """Read a copy to its end.
 
@@ -135,11 +151,7 @@ class SnapshotCopies:
 
     async def _read(self, index: int) -> AsyncIterator[bytes]:
         """Yield the chunks of a copy; whoever takes the last one knows that all were right."""
-        info = await self._info(index)
-        held = (await self._subjects(f"{_CHUNKS}{info.nuid}")).get("", 0)
-        if held != info.chunks:
-            message = f"the copy of snapshot {index} has {held} of its {info.chunks} chunks"
-            raise SnapshotCorrupt(message)
+        info = await self._count(index)
         digest = sha256()
         size = 0
         async for chunk in self._chunks(info.nuid, info.chunks):

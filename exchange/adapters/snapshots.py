@@ -7,8 +7,9 @@ ever seen whole: it is written beside, synced, read back and proved, and then re
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -17,13 +18,26 @@ from exchange.adapters.crash_points import crash_point
 from exchange.messages.orders import Trade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["SNAPSHOT_FORMAT", "Snapshot", "SnapshotCorrupt", "SnapshotStore", "decode_snapshot", "encode_snapshot"]
+__all__ = [
+    "MIGRATIONS",
+    "SNAPSHOT_FORMAT",
+    "Snapshot",
+    "SnapshotCorrupt",
+    "SnapshotStore",
+    "decode_snapshot",
+    "encode_snapshot",
+]
 
 SNAPSHOT_FORMAT: Final = 2
 """The layout of the state; a version that cannot read it replays the journal instead."""
+
+MIGRATIONS: Final[dict[int, Callable[[list[Any]], list[Any]]]] = {}
+"""How the fields of a snapshot of one format become those of the next, ``format`` among them. What has none is
+replayed instead: all there was before a release, for one."""
+
 
 _written: Final = crash_point("snapshot_written")
 _renamed: Final = crash_point("snapshot_renamed")
@@ -80,12 +94,14 @@ def decode_snapshot(data: bytes) -> Snapshot:
     Raises:
         SnapshotCorrupt: they are not those that were written, or of a format that this version cannot read.
     """
-    body = memoryview(data)[:-_HASH_BYTES]
+    body: bytes | memoryview = memoryview(data)[:-_HASH_BYTES]
     if not _is_whole(data):
         message = f"its {len(data)} bytes do not have the hash that was written with them"
         raise SnapshotCorrupt(message)
     try:
         found = _decode_head(body).format
+        if found in MIGRATIONS:
+            body, found = _migrate(body, found)
         if found != SNAPSHOT_FORMAT:
             message = f"it has format {found}; this version reads {SNAPSHOT_FORMAT}"
             raise SnapshotCorrupt(message)
@@ -93,6 +109,15 @@ def decode_snapshot(data: bytes) -> Snapshot:
     except (msgspec.DecodeError, ValueError) as error:
         message = f"it cannot be read: {error}"
         raise SnapshotCorrupt(message) from error
+
+
+def _migrate(body: bytes | memoryview, found: int) -> tuple[bytes, int]:
+    """Bring a snapshot of an older format as far as there are migrations."""
+    fields = msgspec.msgpack.decode(body)
+    while found in MIGRATIONS:
+        fields = MIGRATIONS[found](fields)
+        found = fields[0]
+    return _encode(fields), found
 
 
 def _is_whole(data: bytes) -> bool:

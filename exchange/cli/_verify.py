@@ -203,6 +203,7 @@ def _facts(audit: Audit) -> dict[str, Any]:
         "bytes": audit.bytes,
         "commands": audit.commands,
         "epochs": audit.epochs,
+        "incarnation": audit.incarnation,
         "agents": audit.agents,
         "first_time_us": audit.first_time_us,
         "last_time_us": audit.last_time_us,
@@ -235,7 +236,10 @@ def _print(audit: Audit, text: str) -> None:
             ("begins with", audit.start),
             (
                 "records",
-                f"{audit.records:,} of {audit.last_index:,} ({audit.bytes:,} bytes, {audit.epochs} epochs)",
+                (
+                    f"{audit.records:,} of {audit.last_index:,} ({audit.bytes:,} bytes, up to epoch {audit.epochs} "
+                    f"of incarnation {audit.incarnation})"
+                ),
             ),
             ("commands", f"{audit.commands:,}, replayed in {audit.seconds:.2f} s ({rate:,.0f}/s)"),
             ("from", _time(audit.first_time_us)),

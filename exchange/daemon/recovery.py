@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import structlog
 from nats.errors import Error as NatsError
 
+from exchange.adapters.archive import ArchiveCorrupt
 from exchange.adapters.journal import JournalMissing
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
 from exchange.adapters.snapshot_copies import CopiesMissing
@@ -17,6 +19,7 @@ from exchange.adapters.snapshots import SnapshotCorrupt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exchange.adapters.archive import Archive
     from exchange.adapters.fenced_log import FencedLog
     from exchange.adapters.high_water import HighWaterFile
     from exchange.adapters.snapshot_copies import SnapshotCopies
@@ -94,9 +97,16 @@ def explain_missing(high_water: HighWaterFile, error: JournalMissing) -> NoRetur
 
 
 async def catch_up(
-    host: Host, snapshot: Snapshot | None, journal: FencedLog, store: SnapshotStore, high_water: HighWaterFile
+    host: Host,
+    snapshot: Snapshot | None,
+    journal: FencedLog,
+    store: SnapshotStore,
+    high_water: HighWaterFile,
+    archive: Archive | None = None,
 ) -> None:
     """Bring a host from its snapshot, or from nothing, to the state after the last record of the journal.
+
+    What the journal was trimmed of comes from the archive, where there is one.
 
     Raises:
         JournalMissing: the journal is empty.
@@ -116,6 +126,8 @@ async def catch_up(
             f"notes. {_RESTORE}"
         )
         raise JournalCorrupt(message)
+    if archive is not None and host.engine.index + 1 < kept:
+        await asyncio.to_thread(_replay_archive, host, archive, kept)
     first = host.engine.index + 1
     if first < kept:
         raise JournalCorrupt(_describe_trimmed(kept, first - 1, store))
@@ -140,12 +152,24 @@ def _compare_mark(host: Host, acknowledged: bytes, high_water: HighWaterFile) ->
         raise JournalCorrupt(message)
 
 
+def _replay_archive(host: Host, archive: Archive, below: int) -> None:
+    """Replay what is archived before record ``below``, as far as it goes."""
+    log.warning("no snapshot to go on from: replaying the archive", directory=str(archive.directory))
+    try:
+        for index, body in archive.read(host.engine.index + 1):
+            if index >= below:
+                break
+            host.replay(body)
+    except (ArchiveCorrupt, OSError) as error:
+        log.warning("the archive ends here", error=str(error))
+
+
 def _describe_trimmed(kept: int, newest: int, store: SnapshotStore) -> str:
     found = f"the newest good snapshot is of record {newest}" if newest else "there is no good snapshot"
     return (
         f"the journal begins at record {kept}, because it was trimmed, and {found}, neither in {store.directory} nor "
         f"on the server: put one of record {kept - 1} or later there, from a backup or from another daemon of the "
-        "venue; or let `exchange restore --archive` make one of what was archived"
+        "venue; or set journal.archive to the directory with everything that was archived"
     )
 
 

@@ -24,6 +24,7 @@ from exchange.messages.reasons import RefusalReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exchange.adapters.archive import Archive
     from exchange.adapters.clock import VenueClock
     from exchange.adapters.fenced_log import FencedLog
     from exchange.adapters.high_water import HighWaterFile
@@ -95,6 +96,7 @@ class Replica:
     metrics: Metrics
     new_clock: Callable[[int], VenueClock]
     poisons: Poisons | None = None
+    archive: Archive | None = None
     refuse_clock: Callable[[VenueClock], str | None] = lambda _clock: None
     """Says why nobody must lead by a clock."""
 
@@ -104,7 +106,7 @@ class Replica:
         Raises:
             JournalCorrupt: it is not what this daemon knows it to be.
         """
-        await catch_up(self.host, snapshot, self.journal, self.store, self.high_water)
+        await catch_up(self.host, snapshot, self.journal, self.store, self.high_water, self.archive)
         _recovered()
 
     async def follow(self, takeover_after_s: float) -> None:

@@ -24,7 +24,7 @@ __all__ = ["Snapshotter", "prove"]
 
 _forked: Final = crash_point("snapshot_forked")
 
-_NICENESS: Final = 10
+_NICENESS: Final = 19
 _SAY: Final = 3
 _DESCRIPTORS_MAX: Final = 65_536
 _REASON_BYTES: Final = 1_000

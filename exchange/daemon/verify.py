@@ -94,6 +94,7 @@ class Audit(msgspec.Struct, kw_only=True):
     bytes: int = 0
     commands: int = 0
     epochs: int = 0
+    incarnation: int = 0
     agents: int = 0
     first_time_us: int = 0
     last_time_us: int = 0
@@ -383,6 +384,7 @@ def _replay_one(host: Host, index: int, body: bytes, audit: Audit) -> Problem | 
     audit.bytes += len(body)
     audit.commands += len(record.commands)
     audit.epochs = record.epoch
+    audit.incarnation = record.incarnation
     audit.first_time_us = audit.first_time_us or record.time_us
     audit.last_time_us = record.time_us
     audit.chain_hash = host.hash.hex()

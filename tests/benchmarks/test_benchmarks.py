@@ -15,7 +15,20 @@ import pytest
         ("core", {"commands_per_s", "cost_ratio_10000_orders", "cost_ratio_1000_markets", "cost_ratio_1000_agents"}),
         ("replay", {"commands_per_s"}),
         ("memory", {"bytes_per_resting_order"}),
-        ("snapshot", {"fork_ms", "take_s", "load_s", "bytes_per_order"}),
+        (
+            "snapshot",
+            {
+                "fork_ms",
+                "take_s",
+                "load_s",
+                "bytes_per_order",
+                "start_s",
+                "ack_p99_ms_without",
+                "ack_p99_ms_with",
+                "snapshots_meanwhile",
+                "copied_meanwhile",
+            },
+        ),
         ("wire", {"throughput_ratio", "ack_p50_ratio", "orders_per_s", "orders_per_s_arrays"}),
     ],
 )

@@ -117,6 +117,7 @@ def test_what_is_lost_is_said_before_it_is_accepted(tmp_path: Path) -> None:
     assert (facts["incarnation"], facts["begun"]) == (2, last + 1)
     proved = run_json("verify", "--data", data)
     assert (proved["problems"], proved["started_after"], proved["records"]) == ([], 0, last + 1)
+    assert proved["incarnation"] == 2
     with Serving(data):
         status = run_json("status", "--data", data)
         assert (status["incarnation"], status["epoch"]) == (2, EPOCHS_SKIPPED + 2)
@@ -227,7 +228,7 @@ async def test_an_archive_brings_back_what_a_trimmed_journal_cannot(tmp_path: Pa
         assert await journal(setting).first_index() > 1
         await journal(setting)._context.delete_object_store("SNAPSHOTS")
     shutil.rmtree(files.snapshots)
-    assert "exchange restore --archive" in await start_fails(data)
+    assert "set journal.archive to the directory" in await start_fails(data)
     async with served(files) as client:
         survey = await Restore(client, files, archive=archive).survey()
     assert (survey.start, survey.lost, survey.keeps_journal) == ("genesis", 0, True)

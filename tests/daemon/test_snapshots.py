@@ -8,12 +8,14 @@ import os
 import shutil
 import signal
 import time
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from exchange.adapters.snapshots import (
+    MIGRATIONS,
     SNAPSHOT_FORMAT,
     Snapshot,
     SnapshotCorrupt,
@@ -249,6 +251,17 @@ def test_another_format_is_told(snapshot: Snapshot) -> None:
     later = msgspec.structs.replace(snapshot, format=SNAPSHOT_FORMAT + 1)
     with pytest.raises(SnapshotCorrupt, match=f"format {SNAPSHOT_FORMAT + 1}; this version reads {SNAPSHOT_FORMAT}"):
         decode_snapshot(encode_snapshot(later))
+
+
+def test_an_older_format_is_migrated_step_by_step(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a version knows to read of older ones becomes its own, through every format between."""
+    number = SNAPSHOT_FORMAT
+    monkeypatch.setitem(MIGRATIONS, number - 2, lambda fields: [number - 1, *fields[1:], "added"])
+    monkeypatch.setitem(MIGRATIONS, number - 1, lambda fields: [number, *fields[1:-1]])
+    for older in (number - 2, number - 1):
+        fields = list(msgspec.structs.astuple(msgspec.structs.replace(snapshot, format=older)))
+        body = msgspec.msgpack.encode(fields if older == number - 2 else [*fields, "added"])
+        assert decode_snapshot(body + blake2b(body, digest_size=32).digest()) == snapshot
 
 
 def test_what_does_not_prove_itself_is_not_kept(tmp_path: Path, snapshot: Snapshot) -> None:

@@ -15,7 +15,7 @@ from exchange.adapters import bus
 from exchange.adapters.archive import Archive
 from exchange.adapters.journal import JOURNAL_STREAM
 from exchange.adapters.snapshot_copies import BUCKET, CopiesMissing, SnapshotCopies
-from exchange.adapters.snapshots import SnapshotCorrupt, SnapshotStore
+from exchange.adapters.snapshots import SNAPSHOT_FORMAT, SnapshotCorrupt, SnapshotStore, encode_snapshot
 from exchange.config import Config, JournalSettings, SnapshotSettings
 from exchange.daemon import Daemon, DaemonError
 from exchange.daemon.host import Host
@@ -157,6 +157,7 @@ async def test_an_interrupted_run_is_gone_on_from(tmp_path: Path) -> None:
         second, done = await snapshot_and_preserve(setting)
         assert (done.problem, done.trim_below) == ("", first)
         assert await journal(setting).first_index() == first
+        assert list(archive.directory.glob("*.partial")) == []
         expected = SnapshotStore(config.data / "snapshots").read(second)
         assert (await replayed(setting, archive, second)).hash == expected.hash
         async with copies_of(setting) as copies:
@@ -286,6 +287,27 @@ async def test_a_trimmed_journal_without_a_snapshot_stops_the_start(tmp_path: Pa
     for _ in range(2):
         with pytest.raises(DaemonError, match=r"begins at record \d+, because it was trimmed, .* no good snapshot"):
             await Daemon(config).start()
+
+
+async def test_a_start_without_a_usable_snapshot_replays_the_archive(tmp_path: Path) -> None:
+    """As after an upgrade to a version that reads another format: the archive and the journal have everything."""
+    archive = Archive(tmp_path / "archive")
+    config = settings(tmp_path / "venue", archive=archive.directory)
+    async with running_daemon(config) as setting:
+        await set_up_market(setting, "alice", "bob")
+        await trimmed(setting)
+        await journal(setting)._context.delete_object_store(BUCKET)
+        before = setting.engine.business_hash()
+    store = SnapshotStore(config.data / "snapshots")
+    for index in store.indexes():
+        later = msgspec.structs.replace(store.read(index), format=SNAPSHOT_FORMAT + 1)
+        store.path(index).write_bytes(encode_snapshot(later))
+    async with running_daemon(config) as setting:
+        assert setting.engine.business_hash() == before
+        await trade(setting, 1)
+    archive.parts()[0].path.unlink()
+    with pytest.raises(DaemonError, match=r"set journal\.archive to the directory with everything"):
+        await Daemon(config).start()
 
 
 def on(external: External, name: str, *, standby: bool = False, trim: str = "always") -> Config:

@@ -1,0 +1,64 @@
+"""Make the data directory of a venue with many resting orders: a journal, and a snapshot some commands ago.
+
+It runs as a process of its own, because it needs several times the memory of the venue itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.flow import Flow
+from exchange.adapters import bus
+from exchange.adapters.embedded_server import EmbeddedServer
+from exchange.adapters.journal import Journal, create_stream
+from exchange.adapters.snapshots import SnapshotStore
+from exchange.daemon.host import Host
+from exchange.daemon.venue_files import VenueFiles
+
+__all__ = ["AGENT", "MARKET", "MID", "levels_of"]
+
+AGENT: Final = "agent0"
+MARKET: Final = "market0"
+MID: Final = 1_000_000
+
+
+def levels_of(orders: int) -> int:
+    """Return over how many prices so many orders are spread."""
+    return max(orders // 100, 200)
+
+
+async def make(data: Path, orders: int, tail: int) -> None:
+    """Write a journal that leaves ``orders`` resting, and a snapshot ``tail`` commands before its end."""
+    flow = Flow()
+    flow.rest(orders, levels=levels_of(orders))
+    taken = len(flow.batches)
+    flow.churn(tail)
+    files = VenueFiles(data)
+    keyring = files.create_keyring()
+    keyring.write_agent_creds(AGENT, files.agent_creds(AGENT))
+    server = EmbeddedServer(files.nats, keyring)
+    await server.start()
+    client = await bus.connect(server.url, keyring.journal_creds_path, "journal")
+    await create_stream(client)
+    journal = Journal(client)
+    await journal.open()
+    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+    for batch in flow.batches:
+        step = host.apply(batch.submissions, [], batch.time_us, batch.epoch)
+        await journal.append(step.batch.index, step.body)
+        host.release(step)
+        if step.batch.index == taken:
+            SnapshotStore(files.snapshots).write(host.snapshot())
+    await client.close()
+    await server.stop()
+    files.finish_creation()
+
+
+if __name__ == "__main__":
+    gc.disable()
+    asyncio.run(make(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
