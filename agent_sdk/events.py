@@ -38,6 +38,8 @@ __all__ = ["EventCursor", "EventFeed", "Events"]
 
 _BUFFERED_EVENTS_MAX: Final = 4_096
 _IDLE_POLL_S: Final = 10.0
+_IDLE_POLL_MAX_S: Final = 60.0
+"""Thousands may be idle: whoever asks in vain asks less often. A gap that shows itself is asked for at once."""
 _PAGE: Final = 1_000
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
@@ -106,6 +108,7 @@ class EventFeed(Listener):
         self._wake = asyncio.Event()
         self._epoch = connection.epoch
         self._poll_at = 0.0
+        self._poll_s = _IDLE_POLL_S
         self._must_greet = False
         self._is_new_incarnation = False
         self._error: PermissionDenied | None = None
@@ -210,7 +213,7 @@ class EventFeed(Listener):
         cursor = self._cursor
         cursor.is_behind = False
         # Counted from the last fetch: messages that bring nothing must not put the next one off.
-        poll_s = _IDLE_POLL_S * self._connection.chance.spread(0.8, 1.2)
+        poll_s = self._poll_s * self._connection.chance.spread(0.8, 1.2)
         self._poll_at = asyncio.get_running_loop().time() + poll_s
         asked = cursor.end  # live messages may add to it while the answer is under way
         try:
@@ -228,6 +231,7 @@ class EventFeed(Listener):
             return None
         if result.lost and result.first > cursor.end + 1:
             return await self._start_over()
+        self._poll_s = min(2 * self._poll_s, _IDLE_POLL_MAX_S) if result.last == asked else _IDLE_POLL_S
         cursor.offer(result.first, _decode_events(result.events))
         # A greeting may have told of a new epoch: what came live since then was ignored.
         if cursor.end < result.last or self._must_greet:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import nats.errors
 
+from agent_sdk.chance import Chance
 from agent_sdk.errors import ConnectionFailed, CredentialsError, NotSent
 from agent_sdk.transport import ConnectionEvent
 from exchange.nats_client import NatsClient
@@ -43,6 +44,7 @@ _PENDING_MESSAGES_MAX: Final = 262_144
 _PENDING_BYTES_MAX: Final = 256 * 1024 * 1024
 _PING_INTERVAL_S: Final = 2
 _RECONNECT_WAIT_S: Final = 0.25
+"""Half of it to twice it, so that not all agents come back at the same moment."""
 _CLOSE_TIMEOUT_S: Final = 5.0
 
 
@@ -112,6 +114,7 @@ class NatsTransport:
         self._subscriptions: dict[int, tuple[str, MessageCallback]] = {}
         self._live: dict[int, Subscription] = {}
         self._next_key = 0
+        self._chance = Chance()
         self._is_closing = False
         self._rebuilding: asyncio.Task[None] | None = None
 
@@ -220,7 +223,7 @@ class NatsTransport:
                 closed_cb=on_closed,
                 inbox_prefix=f"_INBOX.{self._agent}",
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # it is only slept
+                reconnect_time_wait=_RECONNECT_WAIT_S * self._chance.spread(0.5, 2.0),  # type: ignore[arg-type] # it is only slept
                 ping_interval=_PING_INTERVAL_S,
                 max_outstanding_pings=2,
                 pending_size=0,
@@ -243,7 +246,7 @@ class NatsTransport:
                     self._live[key] = await self._subscribe(client, subject, callback)
             except Exception as error:  # noqa: BLE001 - whatever it was, go on trying
                 _log.warning("cannot rebuild the connection: %s", error)
-                await asyncio.sleep(_RECONNECT_WAIT_S)
+                await asyncio.sleep(_RECONNECT_WAIT_S * self._chance.spread(0.5, 2.0))
             else:
                 self._tell("reconnected")
                 return

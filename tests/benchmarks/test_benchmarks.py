@@ -29,6 +29,7 @@ import pytest
                 "copied_meanwhile",
             },
         ),
+        ("idle", {"ack_p99_ratio_10_s", "ack_p99_ratio_60_s", "connect_s", "restart_until_all_served_s"}),
         ("wire", {"throughput_ratio", "ack_p50_ratio", "orders_per_s", "orders_per_s_arrays"}),
     ],
 )
