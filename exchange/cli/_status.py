@@ -37,6 +37,7 @@ async def _status(venue: Venue, json: bool) -> int:
             "conservation_difference": found.conservation_difference,
             "uptime_seconds": found.uptime_seconds,
             "metrics_url": found.metrics_url,
+            "suspended": found.suspended,
             "asked_as": agent.id,
         }
     if json:
@@ -67,6 +68,7 @@ def _print(facts: dict[str, Any]) -> None:
             ("commands", f"{facts['commands']:,}"),
             ("conservation", "exact" if not difference else f"BROKEN by {difference}"),
             ("metrics", facts["metrics_url"]),
+            *([("suspended", ", ".join(facts["suspended"]))] if facts["suspended"] else []),
         ]
     )
     if difference:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
+import structlog
 
 from exchange.build_info import VERSION
 from exchange.engine.sessions import FORGET_AFTER_US
 from exchange.mechanisms.base import NotFound
 from exchange.mechanisms.orders import Orders
+from exchange.messages import tag_of
 from exchange.messages.admin import AssetsResult, BalancesResult, GetBalances, ListAssets
 from exchange.messages.base import MAX_ARRAY_COMMANDS, MAX_VALIDITY_US, PROTOCOL, Refusal, Result
 from exchange.messages.orders import ListOrders, ListTrades, OrdersResult, TradesResult
@@ -33,11 +35,14 @@ if TYPE_CHECKING:
     from exchange.adapters.gateway import PendingQuery
     from exchange.daemon.host import Host
     from exchange.mechanisms.orders.market import Market
+    from exchange.messages.base import Query
 
 __all__ = ["Answers"]
 
 _EVENTS_BYTES_MAX: Final = 256 * 1024
 _SUMS_S: Final = 0.5
+log = structlog.get_logger(__name__)
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,6 +60,7 @@ class Answers:
         self._host = host
         self.metrics_url: str | None = None
         self._summed: _Sums | None = None
+        self._broken: dict[str, None] = {}
         self.uptime_s: Callable[[], float] = lambda: 0.0
         self._readers: dict[type, Callable[[str, Any], Result]] = {
             Hello: self._hello,
@@ -76,19 +82,35 @@ class Answers:
         return orders
 
     def answer(self, pending: PendingQuery) -> bytes:
-        """Return the encoded answer to a query; what cannot be found is refused, never raised."""
-        engine = self._host.engine
-        agent, _, query = pending
-        reader = self._readers.get(type(query))
+        """Return the encoded answer to a query; what cannot be found or answered is refused, never raised.
+
+        A query changes nothing, so one that breaks its reader is no reason to stop the venue: whoever asks it
+        again and again would stop it again and again.
+        """
         try:
-            if reader is None:
-                return _encode(engine.query(agent, query))
-            result = reader(agent, query)
+            return _encode(self._read(pending.agent, pending.query))
         except NotFound as error:
-            return _encode(Refusal(RefusalReason.NOT_FOUND, str(error), engine.time_us))
+            return _encode(Refusal(RefusalReason.NOT_FOUND, str(error), self._host.engine.time_us))
+        except MemoryError:
+            raise
+        except Exception:
+            kind = tag_of(type(pending.query))
+            if kind not in self._broken:
+                # Once: it may be asked often.
+                self._broken[kind] = None
+                log.exception("a query cannot be answered", query=kind, agent=pending.agent)
+            detail = f"{kind} cannot be answered: a bug of the venue, which its operator finds in the log"
+            return _encode(Refusal(RefusalReason.UNANSWERABLE, detail, self._host.engine.time_us))
+
+    def _read(self, agent: str, query: Query) -> Result:
+        engine = self._host.engine
+        reader = self._readers.get(type(query))
+        if reader is None:
+            return engine.query(agent, query)
+        result = reader(agent, query)
         result.index = engine.index
         result.venue_time_us = engine.time_us
-        return _encode(result)
+        return result
 
     def _hello(self, agent: str, query: Hello) -> HelloResult:
         del query
@@ -166,6 +188,7 @@ class Answers:
             conservation_difference=engine.conservation_difference(),
             uptime_seconds=int(self.uptime_s()),
             metrics_url=self.metrics_url,
+            suspended=list(engine.context.suspended),
         )
 
     def _sums(self) -> _Sums:

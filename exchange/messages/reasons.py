@@ -88,3 +88,4 @@ class RefusalReason(StrEnum):
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     NOT_PERMITTED = "not_permitted"
     NOT_FOUND = "not_found"
+    UNANSWERABLE = "unanswerable"

@@ -129,6 +129,8 @@ class StatusResult(Result, tag="status", kw_only=True):
     conservation_difference: int
     uptime_seconds: int
     metrics_url: str | None = None
+    suspended: list[str] = msgspec.field(default_factory=list)
+    """The mechanisms that are suspended."""
 
 
 class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat", kw_only=True):

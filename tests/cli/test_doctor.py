@@ -58,7 +58,7 @@ def test_a_good_venue_is_good_running_and_stopped(tmp_path: Path) -> None:
     found = diagnose(data)
     assert bad(found) == []
     assert listing(data) == before
-    with Serving(data):
+    with Serving(data, "--accept-time"):
         found = diagnose(data)
     assert bad(found) == []
     areas = {each["area"] for each in found["findings"]}

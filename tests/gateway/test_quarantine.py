@@ -9,6 +9,7 @@ from exchange.mechanisms.quarantine import quarantine_digest
 from exchange.messages import command_union
 from exchange.messages.admin import QuarantineCommand
 from exchange.messages.base import VENUE_AGENT
+from exchange.messages.orders import GetBook
 from tests.gateway.desk import OPERATOR, Desk, encode
 
 _canonical = msgspec.msgpack.Encoder().encode
@@ -74,3 +75,24 @@ def test_what_has_run_still_gets_its_outcome(desk: Desk) -> None:
     assert desk.do("alice", [done]) == [answer]
     assert desk.do("alice", desk.order("alice"))["reason"] == "quarantined"
     assert desk.do("bob", desk.order("bob"))["status"] == "accepted"
+
+
+def test_a_query_that_breaks_its_reader_is_refused(desk: Desk) -> None:
+    """However often it is asked; a query changes nothing, so the venue goes on, and others are answered."""
+
+    def read_badly(agent: object, query: object) -> None:
+        message = "planted"
+        raise ZeroDivisionError(message)
+
+    desk.engine._readers[GetBook] = read_badly  # type: ignore[assignment]
+    before = desk.engine.state_hash()
+    for _ in range(3):
+        (answer,) = desk.ask("alice", {"type": "orders.book", "market": "cpu"})
+        assert (answer["type"], answer["reason"]) == ("refusal", "unanswerable")
+        assert "planted" not in answer["detail"]
+    assert desk.engine.state_hash() == before
+    (answer,) = desk.ask("bob", {"type": "venue.status"})
+    assert answer["suspended"] == []
+    desk.must(OPERATOR, "admin.suspend_mechanism", family="orders")
+    (answer,) = desk.ask("bob", {"type": "venue.status"})
+    assert answer["suspended"] == ["orders"]
