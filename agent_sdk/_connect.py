@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_sdk.agent import Agent
+from agent_sdk.errors import CredentialsError
 from agent_sdk.nats_transport import DEFAULT_URL, NatsTransport
 from agent_sdk.session import Connection
+from exchange.tls import TlsFiles, TlsFilesError
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +30,9 @@ async def connect(
     *,
     transport: Transport | None = None,
     tls: ssl.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    cert: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
     timeout: float = 10.0,  # noqa: ASYNC109 - passed on
     chance: Chance | None = None,
 ) -> AsyncIterator[Agent]:
@@ -34,16 +40,20 @@ async def connect(
 
     ``url`` (default: ``$NATS_URL``, else ``nats://127.0.0.1:4222``) may name several servers,
     separated by commas. ``creds`` (default: ``$EXCHANGE_CREDS``) is the path of a creds file.
-    ``transport`` takes the place of both. The venue has ``timeout`` seconds to answer. ``chance`` is
-    where ids and pauses are drawn from, for runs that must repeat.
+    ``ca`` (default: ``$NATS_CA``) is the authority that signed the server's certificate, with which the
+    connection must be encrypted; ``cert`` and ``key`` (``$NATS_CERT``, ``$NATS_KEY``) are for a server that
+    asks for a certificate. ``tls`` takes the place of the three, ``transport`` of all of them. The venue has
+    ``timeout`` seconds to answer. ``chance`` is where ids and pauses are drawn from, for runs that must repeat.
 
     Raises:
-        CredentialsError: No, an unreadable, or an unacceptable creds file.
+        CredentialsError: No, an unreadable, or an unacceptable creds file; or a file of TLS that cannot be used.
         ConnectionFailed: No server answers, or no venue behind it.
         PermissionDenied: The server does not let the agent speak with the venue.
 
     """
     if transport is None:
+        if tls is None:
+            tls = _context(ca, cert, key)
         transport = NatsTransport(
             url or os.environ.get("NATS_URL") or DEFAULT_URL,
             creds or os.environ.get("EXCHANGE_CREDS") or None,
@@ -58,3 +68,17 @@ async def connect(
         yield agent
     finally:
         await connection.close()
+
+
+def _context(
+    ca: str | os.PathLike[str] | None,
+    cert: str | os.PathLike[str] | None,
+    key: str | os.PathLike[str] | None,
+) -> ssl.SSLContext | None:
+    env = TlsFiles.from_env()
+    try:
+        return TlsFiles(
+            Path(ca) if ca else env.ca, Path(cert) if cert else env.cert, Path(key) if key else env.key
+        ).context()
+    except TlsFilesError as error:
+        raise CredentialsError(str(error)) from None

@@ -18,6 +18,7 @@ from agent_sdk.chance import Chance
 from agent_sdk.errors import ConnectionFailed, CredentialsError, NotSent
 from agent_sdk.transport import ConnectionEvent
 from exchange.nats_client import NatsClient
+from exchange.tls import explain_tls
 
 if TYPE_CHECKING:
     import os
@@ -185,6 +186,9 @@ class NatsTransport:
             return CredentialsError(f"the server at {where} does not accept the credentials of {self._agent}: {text}")
         if isinstance(error, binascii.Error) or type(error).__module__.startswith("nkeys"):
             return CredentialsError(f"the seed in the creds file {self._creds} cannot be used")
+        explained = explain_tls(error)
+        if explained is not None:
+            return ConnectionFailed(f"cannot connect to {where}: {explained}")
         if isinstance(error, TimeoutError):
             text = f"no answer within {self._connect_timeout_s:g} s"
         return ConnectionFailed(f"cannot connect to {where}: {text}")

@@ -40,7 +40,9 @@ class ConfigError(Exception):
 class NatsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say which NATS server to use: an external one by ``url``, else an embedded one on ``port``.
 
-    ``port`` 0 means a free one. The credentials default to the venue's keyring.
+    ``port`` 0 means a free one. The credentials default to the venue's keyring. ``tls_*`` is for the daemon's own
+    connections, ``server_*`` for the embedded server: its certificate, and the authority of the clients' when it
+    asks for them.
     """
 
     url: str | None = None
@@ -50,6 +52,12 @@ class NatsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     host: str = "127.0.0.1"
     port: Port = 4222
     sync: Literal["always", "lazy"] = "always"
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    server_cert: Path | None = None
+    server_key: Path | None = None
+    server_client_ca: Path | None = None
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 __all__ = ["NatsClient"]
 
@@ -48,6 +49,9 @@ class NatsClient(Client):
             async with asyncio.timeout(_CLOSE_S):
                 await super().close()
         except TimeoutError:
+            pass
+        finally:
+            # What had to leave has left; of a handshake that failed nobody else closes the socket.
             self._abort()
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 - as nats-py has it
@@ -63,6 +67,18 @@ class NatsClient(Client):
             writer = getattr(self._transport, name, None)
             if writer is not None:
                 writer.transport.abort()
+
+    async def _process_info(
+        self,
+        info: dict[str, Any],
+        initial_connection: bool = False,  # noqa: FBT001, FBT002 - as nats-py has it
+    ) -> None:
+        # nats-py would go on in the clear, whatever it was given: whoever sits in between need only say so.
+        wants_tls = "tls" in self.options or any(server.uri.scheme == "tls" for server in self._server_pool)
+        if initial_connection and wants_tls and not info.get("tls_required"):
+            message = "nats: the server does not speak TLS, and this connection must be encrypted"
+            raise NatsError(message)
+        await super()._process_info(info, initial_connection)
 
     async def _attempt_reconnect(self) -> None:
         self._abort()

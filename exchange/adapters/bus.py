@@ -16,6 +16,7 @@ from nats.protocol import parser
 
 from exchange.adapters.outgoing import Outgoing
 from exchange.nats_client import NatsClient
+from exchange.tls import TlsFiles, TlsFilesError, explain_tls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +112,7 @@ async def connect(
     on_end: Callable[[str], None] = lambda _why: None,
     client: NatsClient | None = None,
     outstanding_pings: int = 3,
+    tls: TlsFiles | None = None,
 ) -> NatsClient:
     """Connect one client; ``url`` may name several servers of a cluster, separated by commas.
 
@@ -164,15 +166,20 @@ async def connect(
         # What cannot leave now is repeated by who asked; nothing piles up.
         "pending_size": 0,
     }
+    options |= _tls_options(tls)
     try:
         # Once connected it reconnects for ever; a server that was never there is an error.
         async with asyncio.timeout(_CONNECT_S):
             await client.connect([server.strip() for server in url.split(",")], **options)
     except (NatsError, OSError, TimeoutError) as error:
         await client.close()
-        told = ", ".join(problems) or repr(error)
+        told = explain_tls(error) or ", ".join(problems) or repr(error)
         message = f"cannot connect {name} to {url} with {creds}: {told}"
         raise BusError(message) from error
+    except BaseException:
+        # Told to stop while it connected.
+        await client.close()
+        raise
     return client
 
 
@@ -181,6 +188,14 @@ def _call(callback: Callable[[], None]) -> None:
         callback()
     except Exception:
         log.exception("a callback of the bus failed")
+
+
+def _tls_options(tls: TlsFiles | None) -> dict[str, Any]:
+    try:
+        context = (tls or TlsFiles.from_env()).context()
+    except TlsFilesError as error:
+        raise BusError(str(error)) from None
+    return {} if context is None else {"tls": context}
 
 
 def encode_message(subject: str, payload: bytes, reply: str = "", header: bytes = b"") -> bytes:

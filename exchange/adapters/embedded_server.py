@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from exchange.adapters.store_damage import find_damage
@@ -42,6 +42,7 @@ __all__ = [
     "PortTakenError",
     "ServerNotFoundError",
     "ServerStartError",
+    "ServerTls",
     "auth_config",
     "find_server",
     "server_config",
@@ -131,6 +132,7 @@ def server_config(
     sync: str = "always",
     log_file: Path | None = None,
     ports_dir: Path | None = None,
+    tls: ServerTls | None = None,
 ) -> str:
     """Return the configuration of a single server of the venue; `port=None` lets it choose one.
 
@@ -152,9 +154,28 @@ def server_config(
     if log_file is not None:
         lines.append(f"log_file: {_quoted(log_file)}")
         lines += ["logfile_size_limit: 64MB", "logfile_max_num: 4"]
+    if tls is not None:
+        lines += tls.config()
     if ports_dir is not None:
         lines.append(f"ports_file_dir: {_quoted(ports_dir)}")
     return "\n".join(lines) + "\n" + auth_config(keyring)
+
+
+class ServerTls(NamedTuple):
+    """Name the files of a server that encrypts; with ``client_ca`` it asks its clients for certificates of that."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def config(self) -> list[str]:
+        """Return the lines of the server's configuration."""
+        files = {"cert_file": self.cert, "key_file": self.key}
+        lines = ["tls {", *(f"  {name}: {_quoted(file.absolute())}" for name, file in files.items())]
+        if self.client_ca is not None:
+            lines += [f"  ca_file: {_quoted(self.client_ca.absolute())}", "  verify: true"]
+        # A handshake waits for the client, and the machine may be busy.
+        return [*lines, "  timeout: 5", "}"]
 
 
 class EmbeddedServer:
@@ -172,6 +193,7 @@ class EmbeddedServer:
         port: int | None = None,
         host: str = "127.0.0.1",
         sync: str = "always",
+        tls: ServerTls | None = None,
         start_timeout_s: float = 60.0,
         lock_timeout_s: float = 3.0,
         on_exit: Callable[[int], None] | None = None,
@@ -190,6 +212,7 @@ class EmbeddedServer:
         self._host = host
         self._port = port
         self._sync = sync
+        self._tls = tls
         self._start_timeout_s = start_timeout_s
         self._lock_timeout_s = lock_timeout_s
         self._on_exit = on_exit
@@ -317,6 +340,7 @@ class EmbeddedServer:
             sync=self._sync,
             log_file=self.log_path,
             ports_dir=self._ports_dir,
+            tls=self._tls,
         )
         self.config_path.write_text(text, encoding="utf-8")
         return lock

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from nats.aio.subscription import Subscription
 
+    from exchange.tls import TlsFiles
+
 __all__ = ["TarPit"]
 
 _BYTES_PER_S: Final = 8_000_000
@@ -55,8 +57,9 @@ class _Slow(NatsClient):
 class TarPit:
     """Hold the agents that flood; without any there is no connection."""
 
-    def __init__(self, url: str, creds: Path) -> None:
+    def __init__(self, url: str, creds: Path, tls: TlsFiles) -> None:
         self._url = url
+        self._tls = tls
         self._creds = creds
         self._client: _Slow | None = None
         self._held: dict[str, list[Subscription]] = {}
@@ -88,7 +91,9 @@ class TarPit:
         if self._client is None:
             self._client = _Slow()
             # The server's answers to pings are swallowed, so nobody may wait for them.
-            await bus.connect(self._url, self._creds, "gateway", client=self._client, outstanding_pings=_FOREVER)
+            await bus.connect(
+                self._url, self._creds, "gateway", client=self._client, outstanding_pings=_FOREVER, tls=self._tls
+            )
         for agent in [name for name in self._held if name not in wanted]:
             for subscription in self._held.pop(agent):
                 await subscription.unsubscribe()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
+    from exchange.tls import TlsFiles
+
 __all__ = ["ServerUnusable", "connected"]
 
 _PATIENCE_S: Final = 8.0
@@ -27,7 +29,7 @@ class ServerUnusable(CliError):
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, creds: Path, name: str = "journal") -> AsyncIterator[Client]:
+async def connected(url: str, creds: Path, name: str = "journal", tls: TlsFiles | None = None) -> AsyncIterator[Client]:
     """Connect a client for the block. nats-py by itself would try for ever, as a daemon wants it to.
 
     Raises:
@@ -41,7 +43,7 @@ async def connected(url: str, creds: Path, name: str = "journal") -> AsyncIterat
     await _check_reachable(url)
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            client = await bus.connect(url, creds, name)
+            client = await bus.connect(url, creds, name, tls=tls)
     except TimeoutError:
         message = (
             f"the server at {url} does not accept the credential {creds}: "

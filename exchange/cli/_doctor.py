@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from exchange.cli._bus import ServerUnusable, connected
 from exchange.cli._output import CliError, Json, console, print_json, say
-from exchange.cli._venue import Venue
+from exchange.cli._venue import Venue, find_tls
 from exchange.cli._verify import Source, find_source
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ async def _examine_journal(
         else:
             indexes = store.indexes() + ([mark[0]] if mark is not None else [])
             async with find_source(files, venue.nats, journal_creds) as source:
-                journal = await _look(source, indexes)
+                journal = await _look(venue.directory, source, indexes)
                 is_copy = venue.nats is None and not is_running
                 servers = [] if is_copy else await _ask_servers(venue, source.url)
             findings += checks.check_mark(mark, journal, files.high_water)
@@ -206,11 +206,11 @@ async def _examine_journal(
     findings += checks.check_snapshots(store, journal)
 
 
-async def _look(source: Source, indexes: list[int]) -> Journaled:
+async def _look(data: Path, source: Source, indexes: list[int]) -> Journaled:
     from exchange.adapters.journal import Journal
     from exchange.daemon.doctor import examine_journal
 
-    async with connected(source.url, source.creds) as client:
+    async with connected(source.url, source.creds, tls=find_tls(data)) as client:
         journal = Journal(client)
         await journal.open()
         return await examine_journal(client, journal, indexes)
@@ -227,7 +227,7 @@ async def _ask_servers(venue: Venue, url: str) -> list[dict[str, Any]] | None:
     if not creds.exists():
         return None
     try:
-        async with connected(url, creds, "system") as client:
+        async with connected(url, creds, "system", find_tls(venue.directory)) as client:
             return await ServerAdmin(client).describe()
     except ServerUnusable:
         return None

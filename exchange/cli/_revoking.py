@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from exchange.cli._bus import connected
 from exchange.cli._names import check_agent_id
 from exchange.cli._output import CliError, Json, note, print_json, print_pairs, say
-from exchange.cli._venue import Venue
+from exchange.cli._venue import Venue, find_tls
 
 if TYPE_CHECKING:
     from agent_sdk import AgentInfo
@@ -151,7 +151,8 @@ async def _reconcile(venue: Venue, keyring: Keyring, agents: list[AgentInfo]) ->
         keyring.revoke_agent(name)
     venue.files.write_trust(keyring)
     account = keyring.agents_account_id
-    async with connected(venue.find_url(), keyring.guard_creds_path, "guard") as client:
+    tls = find_tls(venue.directory)
+    async with connected(venue.find_url(), keyring.guard_creds_path, "guard", tls) as client:
         admin = ServerAdmin(client)
         problems = await admin.push_claims(account, keyring.current_claims())
         for _ in range(_ROUNDS):

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from exchange.cli._bus import connected
 from exchange.cli._output import CliError, Json, note, print_json, print_pairs
 from exchange.cli._venue import RunFile, Running, operator_of
+from exchange.tls import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,7 +206,9 @@ async def _check_external(config: Config) -> None:
 
     creds = config.nats.journal_creds or VenueFiles(config.data).keys / "journal.creds"
     if config.nats.url is not None and creds.exists():
-        async with connected(config.nats.url, creds):
+        nats = config.nats
+        tls = TlsFiles(nats.tls_ca, nats.tls_cert, nats.tls_key)
+        async with connected(config.nats.url, creds, tls=tls if any(tls) else None):
             pass
 
 
@@ -238,6 +241,9 @@ def _describe(daemon: Daemon) -> Running:
         state="leading" if daemon.is_leading else "following",
         epoch=host.engine.epoch,
         index=host.engine.index,
+        ca=daemon.tls.ca,
+        cert=daemon.tls.cert,
+        key=daemon.tls.key,
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from cyclopts import Parameter
 
 from exchange.cli._output import CliError
+from exchange.tls import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from agent_sdk import Agent
     from exchange.daemon.venue_files import VenueFiles
 
-__all__ = ["DEFAULT_DATA", "RunFile", "Running", "Venue", "operator_of", "remember_operator"]
+__all__ = ["DEFAULT_DATA", "RunFile", "Running", "Venue", "find_tls", "operator_of", "remember_operator"]
 
 DEFAULT_DATA: Final = Path("exchange-data")
 _OPERATOR: Final = "operator"
@@ -41,6 +42,9 @@ class Running(msgspec.Struct, kw_only=True):
     state: Literal["leading", "following"] = "leading"
     epoch: int
     index: int
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
 
 class RunFile:
@@ -122,6 +126,15 @@ def _try_lock(file: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def find_tls(data: Path) -> TlsFiles:
+    """Return the files of encrypted connections: what the environment says, else those of the daemon that runs here."""
+    running = RunFile(data).read()
+    found = TlsFiles.from_env()
+    if found == TlsFiles() and running is not None:
+        return TlsFiles(running.ca, running.cert, running.key)
+    return found
 
 
 class _Facts(msgspec.Struct):
@@ -229,8 +242,8 @@ class Venue:
         """Connect through the SDK; wrong values that it finds before sending are told as they are."""
         from agent_sdk import connect
 
-        url, creds = self.find_url(), self.find_creds()
-        async with connect(url, creds=creds) as agent:
+        url, creds, tls = self.find_url(), self.find_creds(), find_tls(self.directory)
+        async with connect(url, creds=creds, ca=tls.ca, cert=tls.cert, key=tls.key) as agent:
             try:
                 yield agent
             except (ValueError, TypeError) as error:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from exchange.cli._bus import connected
 from exchange.cli._output import CliError, Json, complain, console, print_json, print_pairs, say
-from exchange.cli._venue import DEFAULT_DATA, RunFile
+from exchange.cli._venue import DEFAULT_DATA, RunFile, find_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -97,7 +97,10 @@ async def _verify(
     # Read before the journal: a running venue goes on meanwhile.
     is_elsewhere = nats is not None and data is None
     mark = None if is_elsewhere else read_high_water(files.high_water)
-    async with find_source(files, nats, journal_creds) as source, connected(source.url, source.creds) as client:
+    async with (
+        find_source(files, nats, journal_creds) as source,
+        connected(source.url, source.creds, tls=find_tls(files.data)) as client,
+    ):
         journal = Journal(client)
         await journal.open()
         with _progress() as on_progress:

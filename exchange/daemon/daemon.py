@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from exchange.adapters import bus
 from exchange.adapters.clock import VenueClock
 from exchange.adapters.credentials import AccountOnly, CredentialError, Keyring, account_of
-from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError
+from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError, ServerTls
 from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalGap, JournalMissing, Replaced
@@ -37,6 +37,7 @@ from exchange.daemon.replica import ClockRefused, Replica, StartOver, TakeoverRe
 from exchange.daemon.snapshotter import Snapshotter
 from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
 from exchange.nats_client import NatsClient
+from exchange.tls import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from exchange.adapters.snapshots import Snapshot
-    from exchange.config import Config
+    from exchange.config import Config, NatsSettings
     from exchange.daemon.leader import Leader
 
 __all__ = ["Daemon", "DaemonError", "StartOver", "TakeoverRefused"]
@@ -104,6 +105,9 @@ class Daemon:
         self._server: EmbeddedServer | None = None
         self._leader: Leader | None = None
         self._keyring: Keyring | None = None
+        nats = config.nats
+        files = (nats.tls_ca, nats.tls_cert, nats.tls_key)
+        self.tls = TlsFiles(*files) if any(files) else TlsFiles.from_env()
         self._ingress = bus.Ingress()
         self._outgoing = NatsClient()
         self._egress = bus.Egress(self._outgoing, self._lease.wait_to_refuse)
@@ -162,7 +166,7 @@ class Daemon:
         await self._open(host, snapshot, core, gateway_creds)
 
     async def _fetch_newer(self, journal_creds: Path) -> None:
-        client = await bus.connect(self.url, journal_creds, "journal")
+        client = await bus.connect(self.url, journal_creds, "journal", tls=self.tls)
         try:
             await fetch_newer(self._store, SnapshotCopies(client))
         finally:
@@ -235,6 +239,7 @@ class Daemon:
             host=nats.host,
             port=nats.port or None,
             sync=_SYNC[nats.sync],
+            tls=_server_tls(nats),
             on_exit=lambda code: self.fail(f"the embedded nats-server ended by itself (exit code {code})"),
         )
         await server.start()
@@ -255,7 +260,7 @@ class Daemon:
     ) -> None:
         await bus.connect(
             self.url, creds, name, client=client,
-            on_disconnect=on_disconnect, on_reconnect=on_reconnect, on_end=self.fail,
+            on_disconnect=on_disconnect, on_reconnect=on_reconnect, on_end=self.fail, tls=self.tls,
         )  # fmt: skip
         self._closing.push_async_callback(client.close)
 
@@ -405,7 +410,7 @@ class Daemon:
         creds = nats.system_creds or (keyring.guard_creds_path if keyring else None)
         gateway_creds = nats.creds or self.files.keys / "gateway.creds"
         claims = keyring or AccountOnly(account_of(gateway_creds))
-        client, tar_pit = NatsClient(), TarPit(self.url, gateway_creds)
+        client, tar_pit = NatsClient(), TarPit(self.url, gateway_creds, self.tls)
         self._closing.push_async_callback(tar_pit.close)
         host, admin = replica.host, ServerAdmin(client)
         guard = Guard(host, listener, tar_pit, admin, claims, self.config.limits, leader.submit, time.monotonic)
@@ -416,7 +421,8 @@ class Daemon:
             if creds is None or not creds.exists():
                 message = "there is no credential for it; give --system-creds, or run `exchange init` again"
                 raise bus.BusError(message)  # noqa: TRY301 - the same is done about both
-            await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=guard.look_again)
+            look_again = guard.look_again
+            await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=look_again, tls=self.tls)
             self._closing.push_async_callback(client.close)
             self._run(self._watch_store(admin, replica.metrics), "store watch")
         except bus.BusError as error:
@@ -445,6 +451,7 @@ class Daemon:
             copies=snapshots.copies,
             trim=journal.trim,
             archive=None if journal.archive is None else str(journal.archive),
+            tls=tuple(None if file is None else str(file) for file in self.tls),  # type: ignore[arg-type]
         )
 
     def _request_epoch(self) -> None:
@@ -475,6 +482,15 @@ class Daemon:
         self._egress.silence()
         log.critical("stopped leading", task=task.get_name(), error=repr(error))
         self.fail(f"{type(error).__name__}: {error}" if error else f"{task.get_name()} ended")
+
+
+def _server_tls(nats: NatsSettings) -> ServerTls | None:
+    if nats.server_cert is None or nats.server_key is None:
+        if (nats.server_cert, nats.server_key, nats.server_client_ca) == (None, None, None):
+            return None
+        message = "nats.server_cert and nats.server_key belong together; nats.server_client_ca needs both"
+        raise DaemonError(message)
+    return ServerTls(nats.server_cert, nats.server_key, nats.server_client_ca)
 
 
 def _upgraded(keyring: Keyring) -> Keyring:

@@ -26,6 +26,7 @@ from exchange.adapters.logging import configure_logging
 from exchange.adapters.records import JournalCorrupt, decode_record
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotCorrupt, SnapshotStore
+from exchange.tls import TlsFiles
 
 if TYPE_CHECKING:
     from exchange.adapters.fenced_log import FencedLog
@@ -53,6 +54,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     copies: bool
     trim: Literal["never", "archived", "always"]
     archive: str | None
+    tls: tuple[str | None, str | None, str | None] = (None, None, None)
 
 
 class Preserved(msgspec.Struct, kw_only=True):
@@ -72,7 +74,8 @@ async def preserve(task: Task) -> Preserved:
     """Do a task as far as it goes; what is in its way is told and not raised."""
     done = Preserved()
     try:
-        client = await bus.connect(task.url, Path(task.creds), "journal")
+        tls = TlsFiles(*(None if name is None else Path(name) for name in task.tls))
+        client = await bus.connect(task.url, Path(task.creds), "journal", tls=tls)
         try:
             journal = Journal(client)
             await journal.open()
