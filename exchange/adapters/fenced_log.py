@@ -19,6 +19,7 @@ __all__ = ["FencedLog", "JournalGap", "NoAnswer", "NoConnection", "Replaced"]
 
 _WRONG_LAST_SEQUENCE: Final = 10071
 _RETRY_S: Final = 0.25
+_SETTLE_S: Final = 1.0
 _FETCH_RECORDS: Final = 64
 _SILENT_S: Final = 2.0
 _SILENCE_COUNTED_S: Final = 1.0
@@ -136,9 +137,8 @@ class FencedLog(ABC):
                 log.warning("journal write of unknown outcome", index=index, error=str(error))
                 self.trouble = f"the journal does not answer: {error}"
                 self._note_silence(began_s, error)
-                if await self._is_stored(index, body):
+                if await self._is_stored(index, body) or await self._is_stored_late(index, body, error):
                     break
-                self._note_ignored(error)
                 await asyncio.sleep(_RETRY_S)
                 continue
             problem = ack.get("error")
@@ -185,16 +185,21 @@ class FencedLog(ABC):
             message = f"another leader wrote record {index}"
             raise Replaced(message)
 
-    def _note_ignored(self, error: NoAnswer) -> None:
-        """Note that the journal answers, but neither stored nor refused what it was given on a connection that lasts.
+    async def _is_stored_late(self, index: int, body: bytes, error: NoAnswer) -> bool:
+        """Ask once more for what was sent on a connection that lasts, and note it when the journal ignores it.
 
-        So does a server that failed to write to its disk, until it is started again.
+        A server that stood still may answer a question before it stores what it was given before. One that failed
+        to write to its disk answers, and neither stores nor refuses anything until it is started again.
         """
         if isinstance(error, NoConnection):
-            return
+            return False
+        await asyncio.sleep(_SETTLE_S)
+        if await self._is_stored(index, body):
+            return True
         self.ignored_writes += 1
         if asyncio.get_running_loop().time() - self._asked_s < self._fresh_s:
             self._stall(stalled=True)
+        return False
 
     def _note_silence(self, began_s: float, error: NoAnswer) -> None:
         """Count for how long there was no answer; a single question counts for a second, however long it took."""

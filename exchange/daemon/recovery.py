@@ -137,7 +137,10 @@ async def catch_up(
         _compare_mark(host, mark[1], high_water)
     async with contextlib.aclosing(journal.read(first, last)) as records:
         async for index, body in records:
-            host.replay(body)
+            try:
+                host.replay(body)
+            except JournalCorrupt as error:
+                raise JournalCorrupt(_describe_corrupt(index, error)) from error
             if mark is not None and index == mark[0]:
                 _compare_mark(host, mark[1], high_water)
     log.info("recovered", index=last, snapshot=first - 1, seconds=round(time.monotonic() - started, 3))
@@ -162,6 +165,16 @@ def _replay_archive(host: Host, archive: Archive, below: int) -> None:
             host.replay(body)
     except (ArchiveCorrupt, OSError) as error:
         log.warning("the archive ends here", error=str(error))
+
+
+def _describe_corrupt(index: int, error: JournalCorrupt) -> str:
+    told = str(error)
+    if not told.startswith("record "):
+        told = f"record {index}: {told}"
+    return (
+        f"{told}. It was damaged, or written by another version, which must be started instead: put the store back "
+        "from a copy; or, if the loss is accepted, let `exchange restore` make a venue of what is left"
+    )
 
 
 def _describe_trimmed(kept: int, newest: int, store: SnapshotStore) -> str:

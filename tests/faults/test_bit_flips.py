@@ -19,7 +19,7 @@ from tests.faults.record import record
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHAT_CAN_BE_DONE = re.compile(r"[Pp]ut it back from a copy|put its data back|Restore the right one")
+WHAT_CAN_BE_DONE = re.compile(r"[Pp]ut (it|the store) back from a copy|put its data back|Restore the right one")
 
 KINDS = {
     "the journal's records (`.blk`)": 24,

@@ -266,7 +266,7 @@ async def demonstration(directory: Path, *, seconds: float, periods: int, seed: 
 @pytest.mark.parametrize("seed", [1])
 async def test_the_demo_outlives_every_kill_of_its_venue(tmp_path: Path, seed: int) -> None:
     """Daemon and server are killed in turn, ten times each, amid the load: nothing is lost, doubled or skipped."""
-    random, seconds = Random(seed), 65.0
+    random, seconds = Random(seed), 55.0
     loop = asyncio.get_running_loop()
     async with demonstration(tmp_path, seconds=seconds, periods=30, seed=seed) as demo:
         enough_at = loop.time() + 0.8 * seconds
