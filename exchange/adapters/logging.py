@@ -22,12 +22,15 @@ __all__ = ["configure_logging", "redact"]
 _SECRET: Final = re.compile(r"S[UAON][A-Z2-7]{56}|eyJ[\w-]+\.[\w-]+\.[\w-]+")
 """Seeds of nkeys (users, accounts, operators, servers) and JWTs."""
 
+_LOGIN: Final = re.compile(r"(?<=://)[^\s/@\"']+(?=@)")
+"""What stands before the host of a URL: a user, a password, a token."""
+
 _MASK: Final = "[redacted]"
 
 
 def redact(text: str) -> str:
-    """Return a text with every seed and token in it masked."""
-    return _SECRET.sub(_MASK, text)
+    """Return a text with every seed and token in it masked, and every password in a URL."""
+    return _LOGIN.sub(_MASK, _SECRET.sub(_MASK, text))
 
 
 def configure_logging(

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from exchange.adapters.logging import redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -44,22 +46,22 @@ def console(*, stderr: bool = False) -> Console:
 
 def say(text: str) -> None:
     """Print a line of result."""
-    console().print(escape(text), soft_wrap=True)
+    console().print(escape(redact(text)), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a remark to stderr, where it is in no program's way."""
-    console(stderr=True).print(escape(text), soft_wrap=True)
+    console(stderr=True).print(escape(redact(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Print what went wrong to stderr."""
-    console(stderr=True).print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+    console(stderr=True).print(f"[bold red]error:[/] {escape(redact(text))}", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON; amounts that are decimals become strings."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.write(redact(msgspec.json.encode(value).decode()) + "\n")
     sys.stdout.flush()
 
 
@@ -83,5 +85,5 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in rows), default=0) + 2
     out = console()
     for name, value in rows:
-        shown = "–" if value is None else escape(str(value))
+        shown = "–" if value is None else escape(redact(str(value)))
         out.print(f"[bold]{escape(name):{width}}[/]{shown}", soft_wrap=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -233,7 +234,8 @@ def _describe(daemon: Daemon) -> Running:
     assert host is not None  # noqa: S101 - it has started
     creds = daemon.files.agent_creds(operator_of(daemon.files.data))
     return Running(
-        url=daemon.url,
+        # Others connect by credentials; a password in a URL is nobody's business.
+        url=re.sub(r"(?<=://)[^\s/@]+@", "", daemon.url),
         metrics_url=daemon.metrics_url,
         pid=os.getpid(),
         operator_creds=creds.absolute() if creds.exists() else None,

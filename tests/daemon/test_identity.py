@@ -211,3 +211,54 @@ async def test_no_message_of_one_agent_deafens_the_venue(venue: Setting, message
             except nats.errors.TimeoutError:
                 pytest.fail(f"bob's order {n} is not answered after {message[:60]!r}")
             assert b'"status":"accepted"' in answer.data
+
+
+# ── what one credential may take ────────────────────────────────────────────────────────────────
+
+
+async def test_an_agent_has_so_many_subscriptions(venue: Setting) -> None:
+    """The server refuses the one after the thousandth, says so, and goes on with the others and with bob."""
+    async with (
+        raw_socket(venue.url, venue.creds("alice")) as (reader, writer),
+        open_client(venue.url, venue.creds("bob"), "bob") as (bob, _),
+    ):
+        writer.writelines(b"SUB _INBOX.alice.%d %d\r\n" % (n, n) for n in range(1, 1_001))
+        writer.write(b"PING\r\n")
+        async with asyncio.timeout(WAIT_S):
+            said = await reader.readuntil(b"PONG\r\n")
+            assert b"-ERR" not in said
+            writer.write(b"SUB _INBOX.alice.more 1001\r\nPING\r\n")
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                said = await reader.readuntil(b"PONG\r\n")
+            assert b"maximum subscriptions exceeded" in said.lower()
+        answer = await bob.request("exchange.v1.cmd.bob.orders", order(venue, 1), timeout=WAIT_S)
+        assert b'"status":"accepted"' in answer.data
+
+
+async def test_a_giant_message_costs_its_sender_the_connection(venue: Setting) -> None:
+    """Above 1 MiB the server hangs up before it has read it; between that and 512 KiB the gateway answers."""
+    async with (
+        open_client(venue.url, venue.creds("alice"), "alice") as (alice, _),
+        raw_socket(venue.url, venue.creds("alice")) as (reader, writer),
+    ):
+        answer = await alice.request("exchange.v1.cmd.alice.orders", b" " * 600_000, timeout=WAIT_S)
+        assert b'"reason":"too_large"' in answer.data
+        writer.write(b"PUB exchange.v1.cmd.alice.orders _INBOX.alice.1 8000000\r\n")
+        async with asyncio.timeout(WAIT_S):
+            said = await reader.read()
+        assert b"Maximum Payload Violation" in said
+        answer = await alice.request("exchange.v1.cmd.alice.orders", order(venue, 1), timeout=WAIT_S)
+        assert b'"status":"accepted"' in answer.data
+
+
+async def test_leaf_nodes_and_web_sockets_are_no_way_in(venue: Setting) -> None:
+    """An agent's credential counts on ordinary connections only, and names no other account."""
+    import json
+    from base64 import urlsafe_b64decode
+
+    token = venue.daemon.files.keys.joinpath("agents.jwt").read_text().split(".")[1]
+    claims = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))["nats"]
+    (key,) = claims["signing_keys"]
+    assert key["template"]["allowed_connection_types"] == ["STANDARD"]
+    assert (claims["limits"]["leaf"], claims["limits"]["imports"], claims["limits"]["exports"]) == (0, 0, 0)
+    assert not {"mem_storage", "disk_storage"} & claims["limits"].keys()
