@@ -16,7 +16,7 @@ from tests.daemon.support import External, wait_until
 from tests.faults.network import Network, needs_namespaces, network
 from tests.faults.record import record
 from tests.faults.test_kill import AGENTS, WORKERS, prove_at_rest, prove_so_far, trading_again
-from tests.faults.test_takeover import LEADING_WITHIN_S, Pair, prove_all
+from tests.faults.test_takeover import LEADING_WITHIN_S, TAKEOVER_AFTER_S, Pair, prove_all
 from tests.faults.traders import Trader
 from tests.faults.venue_process import VenueProcess
 
@@ -158,7 +158,7 @@ async def test_a_standby_that_is_cut_off_does_not_take_over(tmp_path: Path, net:
         side = standby.files.data.name
         await trading_again(traders)
         net.cut(side)
-        for _ in range(int(LONG_S)):
+        for _ in range(int(4 * TAKEOVER_AFTER_S)):
             await asyncio.sleep(1)
             assert (leader.state, standby.state) == ("leading", "following")
         before = count(traders)
@@ -174,7 +174,7 @@ async def test_a_standby_that_is_cut_off_does_not_take_over(tmp_path: Path, net:
         print("standby cut off:", pair.took_s, figures)  # noqa: T201
         record(
             "partition of a standby, then `kill -9` of the leader", times=1, acknowledged=count(traders),
-            recovery_s=pair.took_s, remark=f"cut off for {LONG_S:g} s, in which it did not take over",
+            recovery_s=pair.took_s, remark=f"cut off for {4 * TAKEOVER_AFTER_S:g} s, in which it did not take over",
         )  # fmt: skip
         assert max(pair.took_s) <= LEADING_WITHIN_S
 

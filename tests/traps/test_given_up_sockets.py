@@ -89,6 +89,32 @@ async def test_our_client_gives_such_bytes_up(tmp_path: Path) -> None:
     assert await attempts_after_a_stall(NatsClient(), tmp_path) >= 2
 
 
+async def closes_within(client: Client, directory: Path, seconds: float) -> bool:
+    """Return whether a client closes in time while what it has written cannot leave."""
+    async with running_server(directory) as server, running_relay(server.port) as relay:
+        await client.connect(relay.url, pending_size=0, **{**FAST, "ping_interval": 60})
+        relay.hold()
+        for _ in range(40):
+            await client.publish("much", bytes(1_000_000))
+        await asyncio.sleep(0.1)
+        closing = asyncio.create_task(client.close())
+        done, _ = await asyncio.wait({closing}, timeout=seconds)
+        relay.release()
+        relay.cut()
+        await asyncio.wait({closing}, timeout=seconds)
+        return bool(done)
+
+
+async def test_plain_nats_py_cannot_even_be_closed(tmp_path: Path) -> None:
+    """The trap: a process that should end waits for a server that is frozen."""
+    assert not await closes_within(Client(), tmp_path, 3.0)
+
+
+async def test_our_client_can_be_closed(tmp_path: Path) -> None:
+    """It waits for two seconds at most."""
+    assert await closes_within(NatsClient(), tmp_path, 3.0)
+
+
 async def test_the_daemon_and_the_sdk_use_that_client(tmp_path: Path) -> None:
     """Each of the daemon's connections, and an agent's, are such clients."""
     async with running_server(tmp_path) as server:
