@@ -51,7 +51,7 @@ _UNLIMITED: Final = -1
 _AGENT_PAYLOAD_BYTES_MAX: Final = 1024 * 1024
 _AGENT_SUBSCRIPTIONS_MAX: Final = 1_000
 
-_AGENT_TEMPLATE: Final[dict[str, Any]] = {
+AGENT_TEMPLATE: Final[dict[str, Any]] = {
     "pub": {"allow": ["exchange.v1.cmd.{{name()}}.>", "exchange.v1.query.{{name()}}.>"]},
     "sub": {"allow": ["_INBOX.{{name()}}.>", "exchange.v1.evt.{{name()}}", "exchange.v1.md.>"]},
     "subs": _AGENT_SUBSCRIPTIONS_MAX,
@@ -60,7 +60,7 @@ _AGENT_TEMPLATE: Final[dict[str, Any]] = {
     # A leaf node would bring subjects of other servers into the account.
     "allowed_connection_types": ["STANDARD"],
 }
-_USERS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
+USERS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
     # user: (account, may publish on, may subscribe to)
     "gateway": (
         "agents",
@@ -83,6 +83,9 @@ _USERS: Final[dict[str, tuple[str, list[str], list[str]]]] = {
         ["$SYS.ACCOUNT.*.CONNECT", "$SYS.ACCOUNT.*.DISCONNECT", "_INBOX.guard.>"],
     ),
 }
+IMPORTED: Final = "imported"
+"""Stands in a keyring whose accounts somebody else signs: it can mint agents and nothing else."""
+
 _SINCE_0_1: Final = ("gateway", "journal", "system")
 """The users that every keyring has; `Keyring.upgrade` adds the others to an older one."""
 
@@ -141,18 +144,23 @@ class Keyring:
         if not directory.is_dir():
             message = f"there is no keyring in {directory}; `exchange init` creates one"
             raise CredentialError(message)
+        is_imported = (directory / IMPORTED).exists()
         files = {name: directory / f"{name}.jwt" for name in ("operator", *_ACCOUNTS)}
+        if is_imported and not files["sys"].exists():
+            del files["sys"]
         tokens = {name: read_text(file).strip() for name, file in files.items()}
         claims = {name: claims_of(tokens[name], file) for name, file in files.items()}
-        for name in _ACCOUNTS:
-            if claims[name]["iss"] != claims["operator"]["sub"]:
+        issuers = {claims["operator"]["sub"], *claims["operator"]["nats"].get("signing_keys", [])}
+        for name in list(files)[1:]:
+            if claims[name]["iss"] not in issuers:
                 message = f"{files[name]} belongs to another operator; restore the keyring"
                 raise CredentialError(message)
-        for user, (account, _, _) in _USERS.items():
+        for user, (account, _, _) in USERS.items():
             file = directory / f"{user}.creds"
-            if user not in _SINCE_0_1 and not file.exists():
+            is_optional = user not in _SINCE_0_1 or (is_imported and account == "sys")
+            if is_optional and not file.exists():
                 continue
-            if user_claims_of(read_secret(file), file)["iss"] != claims[account]["sub"]:
+            if account_in(user_claims_of(read_secret(file), file)) != claims[account]["sub"]:
                 message = f"{file} belongs to another venue; restore the keyring"
                 raise CredentialError(message)
         return cls(directory, tokens)
@@ -202,6 +210,11 @@ class Keyring:
     def guard_creds_path(self) -> Path:
         """The credential of the daemon's guard in the system account; inbox `_INBOX.guard`."""
         return self.path / "guard.creds"
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether somebody else signs the accounts; this keyring then neither revokes nor tells servers anything."""
+        return (self.path / IMPORTED).exists()
 
     def upgrade(self) -> bool:
         """Add what keyrings of earlier versions lack; tell whether there was anything.
@@ -279,7 +292,8 @@ class Keyring:
         """
         _check_agent_id(agent_id)
         file = Path(path)
-        self._signer("operator")
+        if not self.is_imported:
+            self._signer("operator")
         earlier = self._issued(agent_id)
         try:
             if os.path.lexists(file):
@@ -306,6 +320,8 @@ class Keyring:
 
     def revoked_keys(self) -> dict[str, int]:
         """Return the user keys that are revoked by now, each with the second up to which what it signed is void."""
+        if self.is_imported:
+            return {}
         return _revocations(claims_of(self.current_claims(), self.path / "agents.jwt"))
 
     def is_revoked(self, agent_id: str) -> bool:
@@ -315,9 +331,13 @@ class Keyring:
     def current_claims(self) -> str:
         """Return the JWT of AGENTS that counts by now, from the files: others may have changed it.
 
+        Nothing, where somebody else signs it: a copy here may be older than what the servers have.
+
         Raises:
             CredentialError: it cannot be read.
         """
+        if self.is_imported:
+            return ""
         _, file = max(
             ((due, file) for due, file in self._signed_ahead() if due <= time.time()),
             default=(0, self.path / "agents.jwt"),
@@ -337,6 +357,12 @@ class Keyring:
 
     def _revoke(self, keys: list[str], from_s: int) -> str:
         """Sign that keys are void from a second on, and all that was signed ahead for later anew."""
+        if self.is_imported:
+            account = self._claims("agents")["name"]
+            steps = [f"nsc revocations add-user --account {account} --user-public-key {key}" for key in keys]
+            steps.append(f"nsc push --account {account}")
+            message = "the accounts are signed elsewhere; what was issued before is revoked there: " + "; ".join(steps)
+            raise CredentialError(message)
         operator = self._signer("operator")
         file = self.path / "agents.jwt"
         with self._locked():
@@ -369,8 +395,8 @@ class Keyring:
         agents = self._claims("agents")
         public_key = {
             "operator": agents["iss"],
-            "sys": self.system_account_id,
-            "agents-signing": agents["nats"]["signing_keys"][0]["key"],
+            "sys": self.system_account_id if "sys" in self._tokens else "",
+            "agents-signing": scoped_key_of(agents),
         }[name]
         try:
             signer = Signer(read_secret(file).strip())
@@ -443,10 +469,21 @@ def account_of(creds_path: str | os.PathLike[str]) -> str:
         CredentialError: the file is missing or is not a credential.
     """
     file = Path(creds_path)
-    return _account_in(user_claims_of(read_text(file), file))
+    return account_in(user_claims_of(read_text(file), file))
 
 
-def _account_in(claims: dict[str, Any]) -> str:
+def scoped_key_of(claims: dict[str, Any]) -> str | None:
+    """Return the signing key of an account's claims that is scoped to what an agent may do, if there is one."""
+    for key in claims["nats"].get("signing_keys", []):
+        template = key.get("template", {}) if isinstance(key, dict) else {}
+        subjects = [sorted(template.get(kind, {}).get("allow", ())) for kind in ("pub", "sub")]
+        wanted = [sorted(AGENT_TEMPLATE[kind]["allow"]) for kind in ("pub", "sub")]
+        if subjects == wanted and not template.get("resp"):
+            return str(key["key"])
+    return None
+
+
+def account_in(claims: dict[str, Any]) -> str:
     """Return the account of a user's claims, which one of its signing keys may have issued."""
     return str(claims["nats"].get("issuer_account") or claims["iss"])
 
@@ -503,7 +540,7 @@ def _fill(directory: Path) -> None:
     texts["operator.jwt"] = operator_jwt + "\n"
     for name, account in accounts.items():
         texts[f"{name}.jwt"] = operator.sign(name.upper(), account.public_key, claims[name]) + "\n"
-    for name, (account_name, _, _) in _USERS.items():
+    for name, (account_name, _, _) in USERS.items():
         texts[f"{name}.creds"] = _user_creds(name, accounts[account_name])
     for file_name, text in texts.items():
         write_secret(directory / file_name, text, replace=False)
@@ -511,7 +548,7 @@ def _fill(directory: Path) -> None:
 
 def _user_creds(name: str, account: Signer) -> str:
     """Return the `.creds` text of one of the venue's own users."""
-    _, publish, subscribe = _USERS[name]
+    _, publish, subscribe = USERS[name]
     user = Signer.generate(Prefix.USER)
     unlimited = dict.fromkeys(("subs", "data", "payload"), _UNLIMITED)
     nats = {"type": "user", "pub": {"allow": publish}, "sub": {"allow": subscribe}, **unlimited}
@@ -531,7 +568,7 @@ def _account_claims(scoped_key: str) -> dict[str, dict[str, Any]]:
         "wildcards": True,
         "disallow_bearer": True,
     }
-    scope = {"kind": "user_scope", "key": scoped_key, "role": "agent", "template": _AGENT_TEMPLATE}
+    scope = {"kind": "user_scope", "key": scoped_key, "role": "agent", "template": AGENT_TEMPLATE}
     jetstream = ("mem_storage", "disk_storage", "streams", "consumer")
     nothing = {"deny": [">"]}
     return {

@@ -20,6 +20,7 @@ from exchange.messages.base import CREDIT_DECIMALS
 
 if TYPE_CHECKING:
     from exchange.adapters.credentials import Keyring
+    from exchange.adapters.nsc import NscSource
     from exchange.daemon.venue_files import VenueFiles
     from exchange.messages.admin import Genesis
 
@@ -38,6 +39,11 @@ def init(
     creds: Path | None = None,
     journal_creds: Path | None = None,
     replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=5))] = 1,
+    nsc_store: Path | None = None,
+    nsc_keys: Path | None = None,
+    agents_account: str = "AGENTS",
+    core_account: str = "CORE",
+    system_account: str = "SYS",
     json: Json = False,
 ) -> None:
     """Create a venue: its keys, its operator, its journal with the supply of credits.
@@ -45,6 +51,9 @@ def init(
     Without --nats the venue has its own embedded nats-server. With --nats the journal is created on that
     server, which must trust the venue's keys: `auth.conf` and a whole `nats-server.conf` are written into
     the data directory. Running it again changes nothing and finishes what was left undone.
+
+    With --nsc-store the operator and the accounts are those that somebody made with `nsc`, on a server that
+    trusts them. What is missing there is told, with the commands.
 
     Parameters
     ----------
@@ -62,8 +71,28 @@ def init(
         Credential of the journal on that server (default: the venue's own).
     replicas
         How many servers of a cluster keep the journal (default: 1).
+    nsc_store
+        Directory of an operator in nsc's stores, such as ~/.local/share/nats/nsc/stores/ACME.
+    nsc_keys
+        nsc's keystore (default: `keys` beside `stores`).
+    agents_account
+        Account of the agents there (default: AGENTS), with a scoped signing key and a user `gateway`.
+    core_account
+        Account of the journal there (default: CORE), with JetStream and a user `journal`.
+    system_account
+        System account there (default: SYS), with a user `guard`, without whom nobody is disconnected.
     """
-    asyncio.run(_init(data, operator, supply, nats, creds, journal_creds, replicas, json))
+    source = None
+    if nsc_store is not None:
+        from exchange.adapters.nsc import NscSource
+
+        if nats is None:
+            message = "--nsc-store is for a server that trusts that operator: give its URL with --nats"
+            raise CliError(message)
+        accounts = {"agents": agents_account, "core": core_account, "sys": system_account}
+        store = nsc_store.absolute()
+        source = NscSource(store, (nsc_keys or store.parent.parent / "keys").absolute(), accounts)
+    asyncio.run(_init(data, operator, supply, nats, creds, journal_creds, replicas, source, json))
 
 
 async def _init(
@@ -74,6 +103,7 @@ async def _init(
     creds: Path | None,
     journal_creds: Path | None,
     replicas: int,
+    source: NscSource | None,
     json: bool,
 ) -> None:
     from exchange.daemon.venue_files import VenueFiles
@@ -86,7 +116,7 @@ async def _init(
     lock.acquire()
     try:
         is_new = not files.exists()
-        keyring, name = _keys(files, operator)
+        keyring, name = _keys(files, operator, source)
         _write_server_files(files, keyring, nats)
         units = supply * _UNIT
         if nats is None:
@@ -104,7 +134,7 @@ async def _init(
     _report(data, name, operator_creds, genesis.supply if genesis else None, nats, json=json, is_new=is_new)
 
 
-def _keys(files: VenueFiles, operator: str | None) -> tuple[Keyring, str]:
+def _keys(files: VenueFiles, operator: str | None, source: NscSource | None) -> tuple[Keyring, str]:
     """Create or load the keyring, with the operator's credential."""
     from exchange.adapters.credentials import Keyring
 
@@ -123,6 +153,11 @@ def _keys(files: VenueFiles, operator: str | None) -> tuple[Keyring, str]:
     name = check_agent_id(operator or "operator")
     # Before the keys: a venue with keys has its operator's name.
     remember_operator(files.data, name)
+    if source is not None:
+        from exchange.adapters.nsc import import_nsc
+
+        for text in import_nsc(source, files.keys)[1]:
+            note(text)
     return files.create_keyring(name), name
 
 
@@ -131,7 +166,7 @@ def _write_server_files(files: VenueFiles, keyring: Keyring, nats: str | None) -
     from exchange.adapters.embedded_server import server_config
 
     files.write_trust(keyring)
-    if nats is None:
+    if nats is None or keyring.is_imported:
         return
     try:
         port = urlsplit(nats.split(",")[0]).port or 4222
@@ -164,8 +199,16 @@ async def _create_external(
     replicas: int,
 ) -> Genesis | None:
     try:
+        if keyring.is_imported:
+            # The server is the judge of what was made elsewhere.
+            for path, name in ((keyring.gateway_creds_path, "gateway"), (files.agent_creds(operator), operator)):
+                async with connected(nats, path, name):
+                    pass
         return await _create(files, nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
     except ServerUnusable as error:
+        if keyring.is_imported:
+            message = f"{error}\nIf the server does not know the accounts yet: nsc push --all; then run this again."
+            raise CliError(message) from error
         message = (
             f"{error}\nThe keys are there, the journal is not yet. Start a server that trusts them, with "
             f"{files.data / 'nats-server.conf'} or by including {files.data / 'auth.conf'} in your own "

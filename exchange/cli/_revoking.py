@@ -147,6 +147,11 @@ async def _reconcile(venue: Venue, keyring: Keyring, agents: list[AgentInfo]) ->
 
     revoked = {info.id for info in agents if info.state == "revoked"}
     names = [name for name in sorted(revoked) if not keyring.is_revoked(name)]
+    if keyring.is_imported:
+        _tell_what_to_revoke(keyring, names)
+        names = []
+        if not keyring.guard_creds_path.exists():
+            return names
     for name in names:
         keyring.revoke_agent(name)
     venue.files.write_trust(keyring)
@@ -154,7 +159,8 @@ async def _reconcile(venue: Venue, keyring: Keyring, agents: list[AgentInfo]) ->
     tls = find_tls(venue.directory)
     async with connected(venue.find_url(), keyring.guard_creds_path, "guard", tls) as client:
         admin = ServerAdmin(client)
-        problems = await admin.push_claims(account, keyring.current_claims())
+        claims = keyring.current_claims()
+        problems = await admin.push_claims(account, claims) if claims else []
         for _ in range(_ROUNDS):
             # Whoever is revoked on the venue only, or connected to a server while it got its claims.
             void = keyring.revoked_keys()
@@ -170,3 +176,14 @@ async def _reconcile(venue: Venue, keyring: Keyring, agents: list[AgentInfo]) ->
         )
         raise CliError(message)
     return names
+
+
+def _tell_what_to_revoke(keyring: Keyring, names: list[str]) -> None:
+    """Say how the credentials of agents are revoked where their account is signed."""
+    from exchange.adapters.credentials import CredentialError
+
+    for name in names:
+        try:
+            keyring.revoke_agent(name)
+        except CredentialError as error:
+            note(f"{name}: {error}")

@@ -70,7 +70,12 @@ class VenueFiles:
         return keyring
 
     def write_trust(self, keyring: Keyring) -> None:
-        """Write `auth.conf`, from which a server learns whom to trust: signed claims, no secrets."""
+        """Write `auth.conf`, from which a server learns whom to trust: signed claims, no secrets.
+
+        Where the accounts were made elsewhere, the servers know them from there.
+        """
+        if keyring.is_imported:
+            return
         (self.data / "auth.conf").write_text(auth_config(keyring), encoding="utf-8")
 
     def creating_operator(self) -> str | None:
