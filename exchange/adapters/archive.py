@@ -13,6 +13,7 @@ import struct
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from exchange.adapters.durable import sync_directory, write_synced
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Archive:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync(self.directory)
+        sync_directory(self.directory)
         return part
 
     def read(self, first: int = 1) -> Iterator[tuple[int, bytes]]:
@@ -129,11 +130,7 @@ def _name_range(first: int, last: int) -> str:
 
 
 def _write_and_compare(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        _forget_cached(file.fileno())
+    write_synced(path, data)
     if path.read_bytes() != data:
         message = f"{path}: what was read back is not what was written; the disk may be failing"
         raise ArchiveCorrupt(message)
@@ -179,18 +176,3 @@ def _check(part: Part, data: bytes) -> tuple[list[bytes], bytes]:
         bodies.append(data[at : at + size])
         at += size
     return bodies, after
-
-
-def _forget_cached(descriptor: int) -> None:
-    """Let what is read next come from the disk and not from memory, where the system can be told so."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _sync(directory: Path) -> None:
-    """Make a new name durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

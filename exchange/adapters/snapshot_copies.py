@@ -7,10 +7,13 @@ missing is waited for without end.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 from nats.errors import Error as NatsError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from _typeshed import WriteableBuffer
     from nats.aio.client import Client
 
 __all__ = ["BUCKET", "CopiesMissing", "SnapshotCopies"]
@@ -61,9 +65,13 @@ _decode_info = msgspec.json.Decoder(_Info).decode
 
 
 class SnapshotCopies:
-    """Store and fetch snapshots, named by their records."""
+    """Store and fetch snapshots, named by their records.
 
-    def __init__(self, client: Client) -> None:
+    ``pause_s`` is a pause after each chunk, so that the server's attention is not all theirs.
+    """
+
+    def __init__(self, client: Client, *, pause_s: float = 0.0) -> None:
+        self._pause_s = pause_s
         self._context = client.jetstream(timeout=_TIMEOUT_S)
         self._store = ObjectStore(BUCKET, _STREAM, self._context)
 
@@ -102,8 +110,9 @@ class SnapshotCopies:
         """
         await self._sweep()
         options = ObjectMetaOptions(max_chunk_size=_CHUNK_BYTES)
-        with path.open("rb") as file:
-            sent = await self._store.put(str(index), file, ObjectMeta(name=str(index), options=options))
+        with _Paced(path, self._pause_s) as file:
+            reader = cast("io.BufferedIOBase", file)  # of which nothing but ``readinto`` is used
+            sent = await self._store.put(str(index), reader, ObjectMeta(name=str(index), options=options))
         if (await self._info(index)).digest != sent.digest:
             message = f"the copy of snapshot {index} was replaced while it was written"
             raise SnapshotCorrupt(message)
@@ -184,6 +193,7 @@ class SnapshotCopies:
                     return
                 for msg in fetched:
                     yield msg.data
+                    await asyncio.sleep(self._pause_s)
                 left -= len(fetched)
         finally:
             with contextlib.suppress(NatsError):
@@ -220,6 +230,19 @@ class SnapshotCopies:
         for nuid in chunks:
             if nuid not in named:
                 await self._context.purge_stream(_STREAM, subject=f"{_CHUNKS}{nuid}")
+
+
+class _Paced(io.FileIO):
+    """Read a file with a pause before each chunk; it is read in a thread."""
+
+    def __init__(self, path: Path, pause_s: float) -> None:
+        super().__init__(path)
+        self._pause_s = pause_s
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Read one chunk."""
+        time.sleep(self._pause_s)
+        return super().readinto(buffer)
 
 
 def _subject_of(index: int) -> str:

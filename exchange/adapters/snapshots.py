@@ -6,7 +6,6 @@ ever seen whole: it is written beside, synced, read back and proved, and then re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import msgspec
 import structlog
 
 from exchange.adapters.crash_points import crash_point
+from exchange.adapters.durable import sync_directory, write_synced
 from exchange.messages.orders import Trade
 
 if TYPE_CHECKING:
@@ -174,10 +174,7 @@ class SnapshotStore:
         path = self.path(snapshot.index)
         partial = path.with_suffix(_PARTIAL)
         try:
-            with partial.open("wb") as file:
-                file.write(encode_snapshot(snapshot))
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(partial, encode_snapshot(snapshot))
             prove(decode_snapshot(partial.read_bytes()))
             _written()
             partial.rename(path)
@@ -186,7 +183,7 @@ class SnapshotStore:
             # On a full disk, what could be written of it is in everybody's way.
             partial.unlink(missing_ok=True)
             raise
-        self._sync()
+        sync_directory(self.directory)
         self._drop_old()
         return path
 
@@ -203,15 +200,12 @@ class SnapshotStore:
         path = self.path(index)
         partial = path.with_suffix(_PARTIAL)
         try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(partial, data)
             partial.rename(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        self._sync()
+        sync_directory(self.directory)
         return path
 
     def whole_ones(self) -> Iterator[int]:
@@ -238,11 +232,3 @@ class SnapshotStore:
         """Remove what a writer that was killed left behind."""
         for partial in self.directory.glob(f"*{_PARTIAL}"):
             partial.unlink(missing_ok=True)
-
-    def _sync(self) -> None:
-        """Make the new name durable."""
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

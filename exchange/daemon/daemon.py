@@ -11,6 +11,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from exchange.adapters import bus
+from exchange.adapters.archive import Archive
 from exchange.adapters.clock import VenueClock
 from exchange.adapters.credentials import AccountOnly, CredentialError, Keyring, account_of
 from exchange.adapters.embedded_server import EmbeddedServer, EmbeddedServerError, ServerTls
@@ -333,6 +334,7 @@ class Daemon:
             new_clock=new_clock,
             refuse_clock=self._clock_guard.refuse,
             poisons=await self._make_poisons(core),
+            archive=None if self.config.journal.archive is None else Archive(self.config.journal.archive),
         )
 
     async def _make_poisons(self, core: NatsClient) -> Poisons:

@@ -37,6 +37,7 @@ _GENERATIONS: Final = 2
 """How many verified snapshots there must be, wherever they are kept, before anything is let go of."""
 
 _NICENESS: Final = 19
+_CHUNK_PAUSE_S: Final = 0.005
 _PART_BYTES_MAX: Final = 32 * 1024 * 1024
 _PART_RECORDS_MAX: Final = 100_000
 
@@ -79,7 +80,7 @@ async def preserve(task: Task) -> Preserved:
         try:
             journal = Journal(client)
             await journal.open()
-            await _preserve(task, SnapshotCopies(client), journal, done)
+            await _preserve(task, SnapshotCopies(client, pause_s=_CHUNK_PAUSE_S), journal, done)
         finally:
             await client.close()
     except (

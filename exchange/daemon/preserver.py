@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +53,6 @@ class Preserver:
         self._may_trim = may_trim
         self._on_end = on_end
         self._wanted = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
         self._is_running = False
         self.last: Preserved | None = None
         """What the latest run has done, after the journal was trimmed."""
@@ -87,19 +86,17 @@ class Preserver:
     async def _preserve(self) -> Preserved:
         """Run the process to its end."""
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _PROGRAM, msgspec.json.encode(self._task).decode()),
-                env={**os.environ, CRASH_WITH: str(os.getpid())},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            said, _ = await self._process.communicate()
+            process = _spawn(self._task)
+        except OSError as error:
+            return Preserved(problem=f"the process that does it cannot be started: {error!r}")
+        try:
+            said, _ = await asyncio.to_thread(process.communicate)
             return msgspec.json.decode(said, type=Preserved)
-        except (OSError, msgspec.DecodeError) as error:
-            code = self._process.returncode if self._process is not None else None
-            return Preserved(problem=f"the process that does it ended with {code}: {error!r}")
+        except msgspec.DecodeError as error:
+            return Preserved(problem=f"the process that does it ended with {process.returncode}: {error}")
         finally:
-            await self._kill()
+            # Whoever waits for it in a thread has its end then, too.
+            process.kill()
 
     async def _trim(self, below: int) -> int:
         """Trim the journal in steps, for as long as this daemon leads; return the first record that is left."""
@@ -120,9 +117,12 @@ class Preserver:
             log.info("journal trimmed", first=first, records=first - begun)
         return first
 
-    async def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+
+def _spawn(task: Task) -> subprocess.Popen[bytes]:
+    """Start the process. The loop's own way would copy the page tables of the whole daemon, as a fork does."""
+    return subprocess.Popen(  # noqa: S603 - this program, and settings of our own
+        [sys.executable, "-c", _PROGRAM, msgspec.json.encode(task).decode()],
+        env={**os.environ, CRASH_WITH: str(os.getpid())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
