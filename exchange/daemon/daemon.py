@@ -310,7 +310,9 @@ class Daemon:
             if is_good and self.preserver is not None:
                 self.preserver.want()
 
-        snapshotter = self.snapshotter = Snapshotter(self._store, self.config.snapshots.every_commands, on_snapshot)
+        snapshotter = self.snapshotter = Snapshotter(
+            self._store, self.config.snapshots.every_commands, on_snapshot, metrics.observe_check
+        )
         self._closing.callback(snapshotter.close)
 
         def new_clock(time_us: int) -> VenueClock:

@@ -26,17 +26,24 @@ _forked: Final = crash_point("snapshot_forked")
 
 _NICENESS: Final = 19
 _SAY: Final = 3
+_BROKEN: Final = 2
+"""With this code a child ends that found the state broken."""
 _DESCRIPTORS_MAX: Final = 65_536
 _REASON_BYTES: Final = 1_000
 
 log = structlog.get_logger(__name__)
 
 
+class InvariantsBroken(Exception):
+    """Raised when a state is not what the rules allow: no snapshot must stand for it."""
+
+
 class Snapshotter:
     """Take a snapshot whenever so many commands were applied since the last one.
 
     ``offer`` must be called while the state is durable: a snapshot is never ahead of its journal.
-    ``on_end`` gets the record, the seconds that it took, and whether there is a new snapshot.
+    ``on_end`` gets the record, the seconds that it took, and whether there is a new snapshot. ``on_check`` gets
+    whether the invariants hold, which each child counts first: of a state that is broken there is no snapshot.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class Snapshotter:
         store: SnapshotStore,
         every_commands: int,
         on_end: Callable[[int, float, bool], None] = lambda _index, _seconds, _is_good: None,
+        on_check: Callable[[bool], None] = lambda _holds: None,
     ) -> None:
         self._store = store
         self._every_commands = every_commands
@@ -53,6 +61,7 @@ class Snapshotter:
         self._started_s = 0.0
         self._said = -1
         self._on_end = on_end
+        self._on_check = on_check
         self.taken_index = 0
         """The record of the newest snapshot that this daemon took; 0 before the first."""
         self.failures = 0
@@ -99,12 +108,17 @@ class Snapshotter:
         seconds = time.monotonic() - self._started_s
         reason = os.read(self._said, _REASON_BYTES).decode(errors="replace")
         self._forget_child()
+        code = os.waitstatus_to_exitcode(status)
+        if code in (0, _BROKEN):
+            self._on_check(code == 0)
+        if code == _BROKEN:
+            log.critical("invariants do not hold", snapshot=self._index, broken=reason)
         if status == 0:
             self.taken_index = self._index
             log.info("snapshot taken", snapshot=self._index, seconds=round(seconds, 3))
             self._on_end(self._index, seconds, True)
         else:
-            self._fail(reason or f"it ended with {os.waitstatus_to_exitcode(status)}")
+            self._fail(reason or f"it ended with {code}")
 
     def _fail(self, reason: str) -> None:
         self.failures += 1
@@ -140,12 +154,20 @@ def _work(host: Host, store: SnapshotStore, say: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.nice(_NICENESS)
         gc.disable()
+        _check(host)
         store.write(host.snapshot(), prove)
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process ends here
+        code = _BROKEN if isinstance(error, InvariantsBroken) else 1
         os.write(_SAY, repr(error).encode()[:_REASON_BYTES])
     finally:
         os._exit(code)
+
+
+def _check(host: Host) -> None:
+    broken = host.engine.check_invariants()
+    if broken:
+        raise InvariantsBroken(", ".join(broken))
 
 
 def prove(snapshot: Snapshot) -> None:

@@ -200,6 +200,24 @@ async def test_a_fork_that_fails_costs_the_snapshot_only(tmp_path: Path, monkeyp
         await snapshot_now(setting)
 
 
+async def test_no_snapshot_is_taken_of_a_broken_state(tmp_path: Path) -> None:
+    """Its child counts every invariant first; what does not hold is said, shown, and no start goes on from it."""
+    async with running_daemon(settings(tmp_path / "venue", every_commands=0)) as setting:
+        await set_up_market(setting, "alice", "bob")
+        await snapshot_now(setting)
+        # One unit too many, and a total that does not know.
+        setting.engine.ledger.balance("alice", "cpu").available += 1
+        metrics = setting.daemon.metrics
+        assert metrics is not None
+        before = snapshotter(setting).failures
+        snapshotter(setting).take(setting.daemon.host)  # type: ignore[arg-type]
+        await wait_until(lambda: snapshotter(setting).failures > before, "the child finds nothing")
+        assert metrics.registry.get_sample_value("exchange_invariants_broken") == 1
+        setting.engine.ledger.balance("alice", "cpu").available -= 1
+        await snapshot_now(setting)
+        assert metrics.registry.get_sample_value("exchange_invariants_broken") == 0
+
+
 async def test_a_full_disk_costs_the_snapshot_only(tmp_path: Path) -> None:
     """A snapshot that cannot be written is told of; the venue trades on."""
     async with running_daemon(settings(tmp_path, every_commands=0)) as setting:

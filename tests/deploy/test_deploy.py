@@ -160,6 +160,7 @@ ALERTS = {
         "0x20",
         "1x20",
     ),
+    "ExchangeInvariantsBroken": ("exchange_invariants_broken", "0x20", "0 1x20"),
     "ExchangeMechanismSuspended": ('exchange_mechanism_suspended{mechanism="orders"}', "0x20", "0 1x20"),
     "ExchangePoisoned": ("exchange_quarantined_commands", "0x20", "0 1x20"),
     "ExchangeSnapshotFailed": ('exchange_snapshots_total{outcome="failed"}', "0x20", "0 1x20"),

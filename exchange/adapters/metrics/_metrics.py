@@ -118,6 +118,7 @@ class Metrics:
         self._preservations = dict.fromkeys(_PRESERVATION_OUTCOMES, 0)
         self._clock: Clock | None = None
         self._is_clock_refused = False
+        self._is_broken = False
         self._scraping = Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -207,6 +208,10 @@ class Metrics:
         if is_good:
             self._snapshot = (index, seconds)
 
+    def observe_check(self, holds: bool) -> None:  # noqa: FBT001 - a callback's
+        """Take in whether the invariants held when they were counted."""
+        self._is_broken = not holds
+
     def observe_preserved(self, first_index: int, *, is_good: bool) -> None:
         """Take in the end of what follows a snapshot; ``first_index`` is the first record that the journal keeps."""
         self._preservations["done" if is_good else "failed"] += 1
@@ -247,6 +252,11 @@ class Metrics:
             "exchange_clock_offset_seconds",
             "Venue time less the wall clock of this daemon, which it approaches by 500 µs per second.",
             0 if self._clock is None else self._clock.offset_ns / 1e9,
+        )
+        yield GaugeMetricFamily(
+            "exchange_invariants_broken",
+            "1 if the invariants did not hold when a snapshot was taken last.",
+            int(self._is_broken),
         )
         yield GaugeMetricFamily(
             "exchange_clock_refused",
