@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["Daemon", "DaemonError", "StartOver", "TakeoverRefused"]
 
 _FLUSH_S = 1
-_CANCEL_AGAIN_S = 0.2
+_CANCEL_AGAIN_S = 3
 
 _HEAL_POLL_S = 0.25
 _IGNORED_WRITES = 1
@@ -188,7 +188,8 @@ class Daemon:
         """Stop leading, close the connections, stop the embedded server."""
         running = set(self._tasks)
         self._tasks.clear()
-        # What waits with a time-out may miss it at the moment of its answer, so it is said until it is heard.
+        # Whoever waits with a time-out may miss it at the moment of the answer, so it is said again; but not before
+        # everybody has had the time to tidy up.
         while running:
             for task in running:
                 task.cancel()
