@@ -113,6 +113,9 @@ class VenueProcess:
         """
         try:
             self.files.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self.files.exists():
+                # The directory holds a log by then, and a daemon takes no such directory for a new venue by itself.
+                self.files.create_keyring()
             await self._start()
         except OSError as error:
             message = f"cannot start a venue in {self.files.data}: {error.strerror or error}"
