@@ -40,6 +40,8 @@ _PING_S: Final = 2
 _CONNECT_S: Final = 5.0
 _PROBLEMS_TOLD: Final = 4
 _RECONNECT_S: Final = 0.25
+_REFUSED_MAX: Final = 20
+"""So often a credential is tried again; a server may still be reading whom it is to trust."""
 
 # The server takes every byte but these four for part of a subject; nats-py 2.16 also stops at \v and
 # \f, and cuts the connection on a subject that holds one. An agent may send such a subject.
@@ -116,7 +118,7 @@ async def connect(
 ) -> NatsClient:
     """Connect one client; ``url`` may name several servers of a cluster, separated by commas.
 
-    ``on_end`` hears why, when the server ends the connection for good: it does not come back by itself.
+    ``on_end`` hears why, when the server ends the connection for good, or keeps refusing to take it back.
 
     Raises:
         BusError: the server cannot be reached or refuses the credential.
@@ -126,11 +128,16 @@ async def connect(
     # nats-py's read loop dies of a callback that raises; these only log.
     # A refused credential shows now as an error of the server, now as a reset: all that came is told.
     problems: dict[str, None] = {}
+    refusals = 0
+    was_connected = False
 
     async def error_cb(error: Exception) -> None:
-        if len(problems) < _PROBLEMS_TOLD:
-            problems[repr(error)] = None
+        nonlocal refusals
+        _note(problems, error)
         log.warning("bus error", client=name, error=repr(error))
+        refusals += was_connected and _is_refusal(error)
+        if refusals == _REFUSED_MAX:
+            _call(lambda: on_end(f"the server does not take the connection {name} back: {error!r}"))
 
     async def disconnected_cb() -> None:
         if client.is_closed:
@@ -139,6 +146,8 @@ async def connect(
         _call(on_disconnect)
 
     async def reconnected_cb() -> None:
+        nonlocal refusals
+        refusals = 0
         log.info("bus reconnected", client=name)
         _call(on_reconnect)
 
@@ -180,7 +189,18 @@ async def connect(
         # Told to stop while it connected.
         await client.close()
         raise
+    was_connected = True
     return client
+
+
+def _note(problems: dict[str, None], error: Exception) -> None:
+    if len(problems) < _PROBLEMS_TOLD:
+        problems[repr(error)] = None
+
+
+def _is_refusal(error: Exception) -> bool:
+    text = str(error).lower()
+    return "authorization" in text or "authentication" in text
 
 
 def _call(callback: Callable[[], None]) -> None:
