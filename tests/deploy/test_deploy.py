@@ -177,6 +177,11 @@ ALERTS = {
         "0+1x60",
         "0+200x60",
     ),
+    "ExchangeAgentFloods": (
+        'exchange_gateway_kicks_total{reason="flood"}',
+        "3x60",
+        "0x20 1x40",
+    ),
     "ExchangeJournalWritesSlow": (
         'exchange_journal_write_seconds_bucket{le="0.1"}',
         "0+9x60",
