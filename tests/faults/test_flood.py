@@ -85,7 +85,7 @@ def counted(text: str, name: str) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["commands", "queries"])
 async def test_a_flood_is_the_flooders_own_problem(venue: VenueProcess, kind: str) -> None:
-    """It is cut off, slowed down and revoked; the others' p99 stays within 3 times theirs before; nothing is lost."""
+    """It is cut off, slowed down and revoked; the others' p99 is at most 3 times theirs without it."""
     creds = venue.creds("mallory")
     async with contextlib.AsyncExitStack() as stack:
         agents = [await stack.enter_async_context(connect(venue.url, venue.creds(name))) for name in TRADERS]
@@ -103,6 +103,8 @@ async def test_a_flood_is_the_flooders_own_problem(venue: VenueProcess, kind: st
             if flooder.returncode is None:
                 flooder.kill()
                 await flooder.wait()
+        # Without the flood once more: other work on the machine comes and goes.
+        calm_s, _, after = await measure(agents, QUIET_S)
         assert [await agent.open_orders() for agent in agents] == [[], [], []]
     done = json.loads(printed)
     assert done["cuts"] >= TIMES_MAX
@@ -117,9 +119,10 @@ async def test_a_flood_is_the_flooders_own_problem(venue: VenueProcess, kind: st
     record(
         f"a raw publisher of {kind} at full speed, as an agent",
         times=1,
-        acknowledged=before + during,
+        acknowledged=before + during + after,
         recovery_s=[longest_s],
-        remark=f"{done['sent']:,} messages sent, {done['cuts']} times cut off, revoked; p99 of the others' "
-        f"acknowledgements {1e3 * quiet_s:.1f} ms before, {1e3 * flood_s:.1f} ms meanwhile",
+        remark=f"{done['sent']:,} messages sent, {done['cuts']} times cut off, revoked; p99 of the others: "
+        f"{1e3 * quiet_s:.1f} ms before, {1e3 * flood_s:.1f} ms meanwhile, {1e3 * calm_s:.1f} ms after",
     )
-    assert flood_s <= TIMES_MAX * max(quiet_s, FLOOR_S), f"p99 {flood_s:.4f} s, was {quiet_s:.4f} s"
+    without_s = max(quiet_s, calm_s, FLOOR_S)
+    assert flood_s <= TIMES_MAX * without_s, f"p99 {flood_s:.4f} s, without the flood {without_s:.4f} s"
