@@ -133,7 +133,8 @@ class World:
 
     def is_poison(self, error: Poisoned) -> bool:
         """Return whether it is the poison of this simulation, and not the product's own."""
-        return isinstance(error.__cause__, PoisonError)
+        # Compiled code does not pass on what an exception was raised from.
+        return error.error.startswith(PoisonError.__name__)
 
     def hear_event(self, agent: HonestAgent, event: Any) -> None:
         """Note an event that the SDK delivered."""
