@@ -24,7 +24,7 @@ __all__ = ["Snapshotter", "prove"]
 
 _forked: Final = crash_point("snapshot_forked")
 
-_NICENESS: Final = 19
+_NICENESS: Final = 15
 _SAY: Final = 3
 _BROKEN: Final = 2
 """With this code a child ends that found the state broken."""

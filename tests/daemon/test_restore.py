@@ -305,7 +305,8 @@ async def test_a_venue_that_is_led_is_not_restored(tmp_path: Path) -> None:
     try:
         async with external.journal() as client:
             await create_venue(client)
-        async with running_daemon(external.config()), external.journal() as client:
+        async with running_daemon(external.config()) as setting, external.journal() as client:
+            await set_up_market(setting, "alice", "bob")
             work = Restore(client, external.files)
             await work.survey()
             async with asyncio.timeout(WAIT_S):
@@ -313,5 +314,12 @@ async def test_a_venue_that_is_led_is_not_restored(tmp_path: Path) -> None:
                     await asyncio.sleep(0.05)
             with pytest.raises(Replaced):
                 await work.begin()
+            flags = ("--data", external.files.data, "--nats", external.url, "--accept-loss")
+            done = await asyncio.to_thread(run, "restore", *flags)
+            assert done.returncode == 1
+            assert "a daemon leads this venue" in done.stderr
+            await trade(setting, 1)
+        done = await asyncio.to_thread(run, "restore", *flags)
+        assert done.returncode == 0, done.stderr
     finally:
         await external.stop()
