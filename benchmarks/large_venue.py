@@ -19,6 +19,7 @@ from exchange.adapters.journal import Journal, create_stream
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.host import Host
 from exchange.daemon.venue_files import VenueFiles
+from exchange.engine import Batch
 
 __all__ = ["AGENT", "MARKET", "MID", "levels_of"]
 
@@ -43,20 +44,27 @@ async def make(data: Path, orders: int, tail: int) -> None:
     keyring.write_agent_creds(AGENT, files.agent_creds(AGENT))
     server = EmbeddedServer(files.nats, keyring)
     await server.start()
-    client = await bus.connect(server.url, keyring.journal_creds_path, "journal")
-    await create_stream(client)
+    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+    await _append(server.url, keyring.journal_creds_path, host, flow.batches[:taken])
+    # With no connection meanwhile, which the server would give up.
+    SnapshotStore(files.snapshots).write(host.snapshot())
+    await _append(server.url, keyring.journal_creds_path, host, flow.batches[taken:])
+    await server.stop()
+    files.finish_creation()
+
+
+async def _append(url: str, creds: Path, host: Host, batches: list[Batch]) -> None:
+    """Apply batches and write their records."""
+    client = await bus.connect(url, creds, "journal")
+    if host.engine.index == 0:
+        await create_stream(client)
     journal = Journal(client)
     await journal.open()
-    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
-    for batch in flow.batches:
+    for batch in batches:
         step = host.apply(batch.submissions, [], batch.time_us, batch.epoch)
         await journal.append(step.batch.index, step.body)
         host.release(step)
-        if step.batch.index == taken:
-            SnapshotStore(files.snapshots).write(host.snapshot())
     await client.close()
-    await server.stop()
-    files.finish_creation()
 
 
 if __name__ == "__main__":
