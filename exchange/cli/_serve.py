@@ -185,10 +185,15 @@ async def _run_daemon(config: Config, stopping: asyncio.Event, tell: Callable[[D
     from exchange.daemon import Daemon, StartOver
 
     daemon = Daemon(config, on_lead=lambda: tell(daemon))
-    # The first signal also ends a start that takes long, such as a long replay.
-    if not await _unless(stopping, daemon.start()):
-        await daemon.stop()
-        return False
+    # What a start builds is state, not garbage: a collector would walk a million orders again and again.
+    gc.disable()
+    try:
+        # The first signal also ends a start that takes long, such as a long replay.
+        if not await _unless(stopping, daemon.start()):
+            await daemon.stop()
+            return False
+    finally:
+        gc.enable()
     try:
         tell(daemon)
         with _collect_by_hand():
