@@ -303,7 +303,7 @@ async def test_the_demo_outlives_kills_while_its_venue_starts(tmp_path: Path, wh
         figures = await demo.prove_at_the_end()
         demo.tell(**figures)
         record(
-            f"`kill -9` of the demonstration's daemon, then of its successor's {what} while it starts",
+            f"`kill -9` of the demonstration's daemon, then of its successor, while it starts: its {what}",
             times=demo.kills.total(), acknowledged=len(demo.trails.outcomes), recovery_s=demo.outages_s,
         )  # fmt: skip
         assert figures["restarts"] == 4

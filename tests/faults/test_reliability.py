@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,10 +10,28 @@ import pytest
 from tests.faults import record as recording
 from tests.faults.__main__ import main
 from tests.faults.record import FAULTS_FILE
-from tests.faults.reliability import ROOT, read_run, recording_tests, rows
+from tests.faults.reliability import PAGE, ROOT, read_run, recording_tests, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_ROW = re.compile(r"^\| .* \| (\d+) \| (\d+) \| [^|]* \| [^|]* \| \[`(\w+)`\]\(\.\./([\w/.]+)\) \|$", re.MULTILINE)
+
+
+def test_every_fault_has_a_row_and_every_row_a_test() -> None:
+    """`python -m tests.faults` writes the page anew when a test came or went."""
+    told = {f"{path}::{name}" for _, _, name, path in _ROW.findall(PAGE.read_text(encoding="utf-8"))}
+    assert told == set(recording_tests())
+
+
+def test_nothing_was_lost_or_doubled() -> None:
+    """In no row of the page, and in no seed of the simulation."""
+    page = PAGE.read_text(encoding="utf-8")
+    found = _ROW.findall(page)
+    assert len(found) > 20
+    assert {(lost, doubled) for lost, doubled, _, _ in found} == {("0", "0")}
+    assert "| seeds that violated a property | 0 |" in page
 
 
 def test_a_record_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
