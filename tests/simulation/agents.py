@@ -229,6 +229,9 @@ class HonestAgent:
             order = await agent.place(
                 terms.market, random.choice(("buy", "sell")), quantity, price, timeout=self._timeout_s()
             )
+        except OutcomeForgotten as error:
+            # The leader's clock was an hour ahead when it started, and the session ten minutes old.
+            self.told.append(Told(self.name, error.id or "", "forgotten"))
         except (Rejected, Refused) as error:
             what = "rejected" if isinstance(error, Rejected) else "refused"
             if error.id:
