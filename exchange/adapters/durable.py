@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 __all__ = ["sync_directory", "write_synced"]
 
-_STEP_BYTES: Final = 4 * 1024 * 1024
+_STEP_BYTES: Final = 1024 * 1024
 
 
 def write_synced(path: Path, data: bytes) -> None:
     """Write a file and return once it is on the disk.
 
-    It is synced every few megabytes: whoever syncs another file meanwhile, as the journal does for every record,
+    It is synced every megabyte: whoever syncs another file meanwhile, as the journal does for every record,
     waits for no more than that.
     """
     view = memoryview(data)
