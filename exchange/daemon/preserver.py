@@ -95,8 +95,9 @@ class Preserver:
         except msgspec.DecodeError as error:
             return Preserved(problem=f"the process that does it ended with {process.returncode}: {error}")
         finally:
-            # Whoever waits for it in a thread has its end then, too.
+            # Whoever waits for it in a thread has its end then, too; a process that is killed ends at once.
             process.kill()
+            process.wait()
 
     async def _trim(self, below: int) -> int:
         """Trim the journal in steps, for as long as this daemon leads; return the first record that is left."""
