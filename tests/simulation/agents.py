@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +24,13 @@ from agent_sdk.errors import (
 from agent_sdk.event_models import Gap
 from agent_sdk.session import Draft
 from exchange.messages.admin import RegisterAgent
+from exchange.messages.venue import GetOutcome, OutcomeResult
 from tests.simulation.commands import COMMANDS
 from tests.simulation.commands.poison import POISON
 from tests.simulation.commands.view import View
 from tests.simulation.loop import Program
 from tests.simulation.network import AgentTransport
-from tests.simulation.scene import HOSTILE, LATECOMER, MARKETS, OPERATOR, OWNERS
+from tests.simulation.scene import HOSTILE, LATECOMERS, MARKETS, OPERATOR, OWNERS
 
 if TYPE_CHECKING:
     from agent_sdk import Agent
@@ -38,6 +40,8 @@ __all__ = ["HonestAgent", "HostileAgent", "SeededChance", "Told"]
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _SETTLE_TRIES: Final = 40
+_ADMIT_S: Final = 0.05
+_RECENT: Final = 30
 
 
 class SeededChance(Chance):
@@ -68,10 +72,10 @@ class Told(msgspec.Struct):
 class _Recorded(Draft):
     """Remember which id the SDK gave to a command."""
 
-    __slots__ = ("id",)
+    __slots__ = ("id", "valid_until_us")
 
     def encode(self, id: str, valid_until_us: int) -> bytes:
-        self.id = id
+        self.id, self.valid_until_us = id, valid_until_us
         return super().encode(id, valid_until_us)
 
 
@@ -89,6 +93,7 @@ class HonestAgent:
         self.told: list[Told] = []
         self.heard: list[Any] = []
         """Its events as the SDK delivered them."""
+        self.lives = 1
         self.is_settled = False
         self.has_poison = False
         """Whether the next command is the one that breaks the engine."""
@@ -97,13 +102,25 @@ class HonestAgent:
         self._lanes = 1 if name == OPERATOR else self.random.choice((1, 1, 2, 3))
         self._reads_slowly = self.random.random() < 0.2
         self._agent: Agent | None = None
+        self._given: list[_Recorded] = []
 
     def start(self) -> None:
         """Begin."""
-        self.program.spawn(self._run()).add_done_callback(self._judge)
+        program = self.program
+        program.spawn(self._run()).add_done_callback(lambda task: self._judge(program, task))
 
-    def _judge(self, task: asyncio.Task[None]) -> None:
-        if self.program.is_alive and not task.cancelled():
+    async def restart(self) -> None:
+        """Be killed, and come back as another process: what was in flight nobody waits for any more."""
+        await self.transport.close()
+        self.program.kill("restarted")
+        await self.program.end()
+        self.lives += 1
+        self.program = Program(self.world.loop, self.name)
+        self.transport = AgentTransport(self.world.network, self.program, self.name)
+        self.start()
+
+    def _judge(self, program: Program, task: asyncio.Task[None]) -> None:
+        if program.is_alive and not task.cancelled():
             error = task.exception()
             self.world.violate("agents_do_not_break", f"{self.name}: {error!r}", error)
 
@@ -115,7 +132,7 @@ class HonestAgent:
                 await asyncio.sleep(0.5)
             except Refused as error:
                 # Who comes before it is registered is told so, and comes again.
-                if self.name != LATECOMER or str(error.reason) != "unknown_agent":
+                if self.name not in LATECOMERS or str(error.reason) != "unknown_agent":
                     raise
                 await asyncio.sleep(0.3)
             else:
@@ -128,6 +145,8 @@ class HonestAgent:
             self._agent = agent
             tasks = [asyncio.create_task(self._listen(agent))]
             lanes = [asyncio.create_task(self._trade(agent)) for _ in range(self._lanes)]
+            if self.view.is_operator:
+                lanes.append(asyncio.create_task(self._admit(agent)))
             if self.random.random() < 0.4:
                 tasks.append(asyncio.create_task(self._watch(agent)))
             try:
@@ -150,10 +169,7 @@ class HonestAgent:
             await asyncio.sleep(random.random() * world.plan.pause_s * (4 if self.view.is_operator else 1))
             dice = random.random()
             try:
-                if self.view.is_operator and LATECOMER not in world.registered and dice < 0.3:
-                    draft = _Recorded(RegisterAgent, {"agent": LATECOMER, "owner": OWNERS[0], "endowment": 400_000})
-                    await self._give(agent, draft)
-                elif self.has_poison:
+                if self.has_poison:
                     self.has_poison = False
                     await self._give(agent, _Recorded(*POISON))
                 elif dice < 0.8:
@@ -168,6 +184,19 @@ class HonestAgent:
                 raise
             except ExchangeError:
                 world.count("asked in vain")
+
+    async def _admit(self, agent: Agent) -> None:
+        """Register those who wait for it, as soon as it is their turn."""
+        waiting = self.world.to_admit
+        while not self.world.is_closing:
+            await asyncio.sleep(_ADMIT_S)
+            if waiting:
+                name = waiting.pop(0)
+                draft = _Recorded(RegisterAgent, {"agent": name, "owner": OWNERS[0], "endowment": 400_000})
+                with contextlib.suppress(NotSent):
+                    await self._give(agent, draft)
+                if name not in self.world.registered:
+                    waiting.append(name)
 
     def _draw(self, family: str) -> _Recorded:
         self.view.venue_time_us = self._agent.venue_time_us if self._agent else 0
@@ -184,6 +213,7 @@ class HonestAgent:
 
     async def _give(self, agent: Agent, draft: _Recorded) -> None:
         self.world.count("commands")
+        self._given.append(draft)
         try:
             outcome = await agent._connection.execute(draft, self._timeout_s())
         except (ExchangeError, ValueError) as error:
@@ -246,13 +276,14 @@ class HonestAgent:
     async def _array(self, agent: Agent) -> None:
         drafts = [self._draw("orders") for _ in range(self.random.choice((2, 3, 7)))]
         self.world.count("commands", len(drafts))
+        self._given += drafts
         answers = await agent._connection.execute_array(drafts, self._timeout_s())
         for draft, answer in zip(drafts, answers, strict=True):
             self._note(draft, answer)
 
     async def _ask(self, agent: Agent) -> None:
         self.world.count("queries")
-        what = self.random.choice(("balances", "orders", "account", "status", "conservation", "book"))
+        what = self.random.choice(("peek", "peek", "balances", "orders", "account", "status", "conservation", "book"))
         if what == "balances":
             await agent.balances()
         elif what == "orders":
@@ -261,10 +292,23 @@ class HonestAgent:
             await agent.account()
         elif what == "status":
             await agent.status()
+        elif what == "peek":
+            await self._peek(agent)
         elif what == "book":
             await agent.book(self.random.choice(MARKETS).market)
         else:
             await agent.conservation()
+
+    async def _peek(self, agent: Agent) -> None:
+        """Ask what became of a recent command, as another process of the agent would: it may be under way still."""
+        given = [draft for draft in self._given[-_RECENT:] if hasattr(draft, "id")]
+        if not given:
+            return
+        draft = self.random.choice(given)
+        query = GetOutcome(id=draft.id, valid_until_us=draft.valid_until_us)
+        answer = await agent._connection.query(query, OutcomeResult)
+        if answer.state == "never_executed":
+            self.told.append(Told(self.name, draft.id, "never executed"))
 
     async def _settle(self, agent: Agent, told: Told) -> None:
         """Find out what became of a command."""

@@ -30,7 +30,7 @@ class SimulatedCopies:
         self.has_failed = False
 
     async def _reach(self) -> None:
-        fate = self._network.journal_fate("copy")
+        fate = self._network.journal_fate(self._program, "copy")
         if fate.request_s is None or fate.answer_s is None or self._network.is_cut_off_journal(self._program):
             self.has_failed = True
             await asyncio.sleep(0.2)

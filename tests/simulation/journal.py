@@ -162,7 +162,7 @@ class SimulatedLog(FencedLog):
         if self._network.is_cut_off_journal(self._program):
             await asyncio.sleep(_LOST_S)
             raise NoConnection("the connection was lost")
-        fate = self._network.journal_fate(what)
+        fate = self._network.journal_fate(self._program, what)
         waiting: asyncio.Future[Any] = loop.create_future()
 
         def arrive() -> None:

@@ -58,6 +58,10 @@ class Network:
         self.transports: dict[str, list[AgentTransport]] = {}
         self.cut_from_journal: dict[str, float] = {}
         """Until when a daemon (by the name of its node) is cut off from the journal."""
+        self.refused_by_journal: dict[str, float] = {}
+        """Until when the server that a daemon is connected to finds no leader of the stream."""
+        self.ignored_by_journal: dict[str, float] = {}
+        """Until when nothing that a daemon asks is answered, though its connection lasts."""
         self.cut_from_agents: dict[str, float] = {}
         self.askers: dict[str, tuple[str, float]] = {}
         """Who asked for an answer on each reply subject, and when first."""
@@ -70,11 +74,20 @@ class Network:
     def calm(self) -> None:
         """Lose and break nothing any more."""
         self._noises.clear()
-        self.cut_from_journal.clear()
-        self.cut_from_agents.clear()
+        for links in self.faults_of_links().values():
+            links.clear()
         for transports in self.transports.values():
             for transport in transports:
                 transport.is_cut = False
+
+    def faults_of_links(self) -> dict[str, dict[str, float]]:
+        """Return, by the kind of fault, until when it befalls the links of which node."""
+        return {
+            "cut off journal": self.cut_from_journal,
+            "cut off agents": self.cut_from_agents,
+            "journal refuses daemon": self.refused_by_journal,
+            "journal silent to daemon": self.ignored_by_journal,
+        }
 
     def _happens(self, noise: str, *, journal: bool = False) -> bool:
         share = self._noises.get(noise)
@@ -89,19 +102,21 @@ class Network:
         """Return whether a daemon cannot reach the journal now."""
         return not program.is_alive or self._loop.time() < self.cut_from_journal.get(_node(program), 0.0)
 
-    def journal_fate(self, what: str) -> Fate:
+    def journal_fate(self, program: Program, what: str) -> Fate:
         """Draw what becomes of one request."""
         random = self._journal_random
         latency_s = self._plan.latency_s
         fate = Fate(random.random() * latency_s, random.random() * latency_s)
-        if self._happens("lost journal request", journal=True):
+        is_ignored = self._loop.time() < self.ignored_by_journal.get(_node(program), 0.0)
+        if is_ignored or self._happens("lost journal request", journal=True):
             fate.request_s = None
         elif self._happens("lost acknowledgement", journal=True):
             fate.answer_s = None
         if what == "write":
             if self._happens("late journal write", journal=True) and fate.request_s is not None:
                 fate.request_s = random.uniform(0.5, _LONG_S)
-            fate.is_refused = self._happens("refused journal write", journal=True)
+            is_refused = self._loop.time() < self.refused_by_journal.get(_node(program), 0.0)
+            fate.is_refused = is_refused or self._happens("refused journal write", journal=True)
         return fate
 
     def break_fetch(self, fetched: list[Any]) -> list[Any]:

@@ -13,15 +13,16 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.poison_file import PoisonFile
 from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.daemon.clock_guard import ClockGuard
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
 from exchange.daemon.poison import Poisoned, Poisons
 from exchange.daemon.preserve import Task
 from exchange.daemon.recovery import fetch_newer, load_newest
-from exchange.daemon.replica import Replica, StartOver, stall_handler
+from exchange.daemon.replica import ClockRefused, Replica, StartOver, stall_handler
 from exchange.daemon.snapshotter import prove
 from tests.simulation.clocks import NodeClocks
-from tests.simulation.commands.poison import poisonable
+from tests.simulation.commands.poison import poisonable_engine
 from tests.simulation.copies import SimulatedCopies, SimulatedPreserver
 from tests.simulation.journal import SimulatedLog, View
 from tests.simulation.loop import Killed, Program
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Node"]
 
+_HASH_BYTES: Final = 32
 _FLIPPED_OF: Final = 30
 """A record is damaged among so many at the end: those before are mostly in a snapshot."""
 
-_HARMLESS: Final = (Replaced, StartOver, NoAnswer, JournalGap)
+_HARMLESS: Final = (Replaced, StartOver, ClockRefused, NoAnswer, JournalGap)
 """By these a daemon may end at any time: it starts over."""
 
 
@@ -123,6 +125,7 @@ class Node:
         self.starts = 0
         self.restart_s = 0.0
         self._next_faults: list[Fault] = []
+        self._poisoned: dict[tuple[str, str], None] = {}
         self._synced_mark = b""
         self._marked = 0
         """What the mark on the disk must say at least."""
@@ -165,7 +168,7 @@ class Node:
         if reason is None or isinstance(reason, (str, Killed, asyncio.CancelledError, *_HARMLESS)):
             return
         if isinstance(reason, Poisoned) and self.world.is_poison(reason):
-            self.world.count("poisoned")
+            self._judge_poison(reason)
             return
         if isinstance(reason, JournalCorrupt):
             if "was trimmed" in str(reason) and self.copies is not None and self.copies.has_failed:
@@ -176,6 +179,16 @@ class Node:
                 self.world.violate("a_good_journal_is_accepted", f"{self.name}: {reason}")
             return
         self.world.violate("daemons_do_not_break", f"{self.name}: {reason!r}", reason)
+
+    def _judge_poison(self, poisoned: Poisoned) -> None:
+        """Look at what broke the engine: on the same disk it must not do so again."""
+        self.world.count("poisoned")
+        assert poisoned.offender is not None
+        assert poisoned.offender.submission is not None
+        agent, command, _ = poisoned.offender.submission
+        if (agent, command.id) in self._poisoned:
+            self.world.violate("poison_works_once", f"{self.name}: {command.id} of {agent}")
+        self._poisoned[agent, command.id] = None
 
     async def _run(self, program: Program) -> None:
         """Do what the daemon does: load, recover, follow, lead."""
@@ -189,7 +202,8 @@ class Node:
             await fetch_newer(store, self.copies)
         limits = GatewayLimits(**plan.limits)
         host, snapshot = load_newest(
-            store, lambda: poisonable(Host(send=egress.refuse, now_s=clocks.monotonic_s, limits=limits))
+            store,
+            lambda: Host(send=egress.refuse, now_s=clocks.monotonic_s, limits=limits, engine=poisonable_engine()),
         )
         self.host = host
 
@@ -203,13 +217,16 @@ class Node:
 
         on_stall = stall_handler(host, lease, egress)
         journal = SimulatedLog(world.stream, network, program, self.view, on_stall, fresh_s=lease.duration_s)
+        guard = ClockGuard(
+            host.engine, self.disk / "accept-time", accepts=plan.accepts_time, on_refusal=lambda _is_refused: None
+        )
         mark = _Mark(self.disk / "mark", self, program)
         poisons = self.poisons = Poisons(PoisonFile(self.disk / "poison.json"), lambda note: world.warn(self, note))
         try:
             replica = Replica(
                 host=host, journal=journal, egress=egress, lease=lease, high_water=mark, store=store,
                 snapshots=_Snapshots(store, program, plan.snapshot_every, plan.latency_s * 4, self._want_copies),
-                metrics=_Metrics(), new_clock=new_clock, poisons=poisons,
+                metrics=_Metrics(), new_clock=new_clock, refuse_clock=guard.refuse, poisons=poisons,
             )  # fmt: skip
             await replica.recover(snapshot)
             self._check_recovered()
@@ -218,14 +235,15 @@ class Node:
                 await replica.follow(plan.takeover_after_s)
                 self.is_following = False
                 self.world.say(f"{program.name} takes over after record {host.engine.index}")
-            await self._lead(program, replica, egress)
+            await self._lead(program, replica, egress, guard)
         finally:
             mark.close()
 
-    async def _lead(self, program: Program, replica: Replica, egress: SimulatedEgress) -> None:
+    async def _lead(self, program: Program, replica: Replica, egress: SimulatedEgress, guard: ClockGuard) -> None:
         """Do what the daemon does when it leads, until something of it ends."""
         world = self.world
         leader = self.leader = await replica.take_lead()
+        guard.used()
         self.is_leading = True
         world.note_lead(self)
         tasks = [program.spawn(egress.run()), program.spawn(leader.run())]
@@ -305,13 +323,14 @@ class Node:
         elif fault.kind == "freeze":
             program.freeze()
             self.world.loop.call_later(fault.amount, program.thaw, context=network.context)
-        elif fault.kind == "cut off journal":
-            network.cut_from_journal[self.name] = now_s + fault.amount
-        elif fault.kind == "cut off agents":
-            network.cut_from_agents[self.name] = now_s + fault.amount
-            self.world.loop.call_later(fault.amount, self._reconnected, program, context=program.context)
+        elif (links := network.faults_of_links().get(fault.kind)) is not None:
+            links[self.name] = now_s + fault.amount
+            if fault.kind == "cut off agents":
+                self.world.loop.call_later(fault.amount, self._reconnected, program, context=program.context)
         elif fault.kind == "wall clock jumps":
             self.clocks.wall_offset_s += fault.amount
+            if fault.point:
+                program.dies_at_step = program.steps + 1
         elif fault.kind == "new epoch":
             self._reconnected(program)
         else:
@@ -341,6 +360,7 @@ class Node:
         if fault.kind == "fresh mount":
             shutil.rmtree(self.disk)
             self.disk.mkdir()
+            self._poisoned.clear()
         elif fault.kind == "power loss" and mark.exists():
             mark.write_bytes(self._synced_mark)
         elif fault.kind == "flip snapshot" and snapshots:
@@ -356,7 +376,10 @@ class Node:
         if fault.kind == "flip record":
             # Not the last one: what is wrong with that shows with the next.
             self.view.flipped = last - 1 - int(fault.amount * min(last - 1, _FLIPPED_OF))
-            self.view.flip_at = fault.amount * 7919 % 1.0
+            # Half of the time in the hashes at the end, where nothing but comparing them notices.
+            where = fault.amount * 7919 % 1.0
+            size = len(self.world.stream.bodies[self.view.flipped - 1])
+            self.view.flip_at = where if where < 0.5 else 1.0 - (1.0 - where) * 2 * _HASH_BYTES / size
         elif fault.kind == "short journal":
             self.view.short = 1 + int(fault.amount * 5)
         elif fault.kind == "flip copy" and shelf:
@@ -366,6 +389,8 @@ class Node:
         """Let nothing be wrong any more."""
         self._next_faults.clear()
         self.clocks.wall_offset_s = 0.0
+        # The clocks are right again; where the journal's time is not, an operator says that it is to go on from there.
+        (self.disk / "accept-time").touch()
         if self.program is not None:
             self.program.dies_at.clear()
             self.program.dies_at_step = 0

@@ -43,6 +43,8 @@ FAULTS: Final = (
     "cut off agents",
     "journal silent",
     "journal refuses",
+    "journal refuses daemon",
+    "journal silent to daemon",
     "wall clock jumps",
     "fresh mount",
     "power loss",
@@ -57,13 +59,26 @@ FAULTS: Final = (
     "cut off agent",
     "reconnect agent",
     "poison agent",
+    "kill agent",
 )
 """What happens once, at a time, to somebody."""
 
 LEADER: Final = -1
 """The target of what happens to whoever leads at that time."""
 
+_OFTEN: Final = ("flip record", "short journal", "journal refuses daemon", "journal silent to daemon", "poison agent")
+"""What comes to something only if it meets with something else."""
+
 _START_S: Final = 4.0
+
+_LIMITS: Final[tuple[dict[str, int], ...]] = (
+    {},
+    {},
+    {},
+    {"queue_messages_max": 4, "commands_per_s": 40, "commands_burst": 40},
+    {"refusals_per_s": 5, "refusals_burst": 15},
+    {"queries_per_s": 2, "queries_burst": 4},
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,8 @@ class Plan:
     check_every: int
     """After how many batches all invariants are counted; conservation is always."""
     hostile: bool
+    accepts_time: bool
+    """Whether daemons lead by any clock; otherwise only by one that fits the journal's time."""
     trims: bool
     """Whether snapshots are copied and the journal is trimmed behind them."""
     noises: dict[str, float] = field(default_factory=dict)
@@ -158,15 +175,16 @@ def draw_plan(seed: int) -> Plan:
         snapshot_every=random.choice((0, 5, 15, 40)),
         check_every=random.choice((1, 5, 20, 20)),
         hostile=random.random() < 0.5,
+        accepts_time=random.random() < 0.5,
         trims=random.random() < 0.5,
         noises=noises,
         faults=faults,
-        limits={"queue_messages_max": 4, "commands_per_s": 40, "commands_burst": 40} if random.random() < 0.15 else {},
+        limits=random.choice(_LIMITS),
     )
 
 
 def _draw_fault(random: Random, nodes: int, agents: int, duration_s: float, takeover_after_s: float) -> Fault:
-    kind = random.choice(FAULTS)
+    kind = random.choice((*FAULTS, *_OFTEN))
     at_s = round(random.uniform(_START_S, duration_s), 3)
     of_agent = kind.endswith(" agent")
     target = random.randrange(agents) if of_agent else random.choice((LEADER, random.randrange(nodes)))
@@ -179,8 +197,13 @@ def _draw_fault(random: Random, nodes: int, agents: int, duration_s: float, take
         passing = 1 if point in ("mid snapshot", "trimming") else random.choice((1, 1, 1, 2, 5))
         # Most of them are passed by who leads.
         return Fault(at_s, kind, LEADER, passing, point)
+    elif kind in ("journal refuses daemon", "journal silent to daemon"):
+        # Long enough for another to take over, and for this one to find that something is wrong.
+        return Fault(at_s, kind, LEADER, round(takeover_after_s + random.uniform(0.5, 4.0), 3))
     elif kind == "wall clock jumps":
-        amount = random.choice((-3600.0, 3600.0, -1.0, 1.0, 60.0))
+        amount = random.choice((-3600.0, 3600.0, 3600.0, -1.0, 60.0))
+        # What a clock says matters most at a start.
+        return Fault(at_s, kind, target, amount, random.choice(("", "and it reboots")))
     elif kind in ("flip snapshot", "flip copy", "flip mark", "flip record", "short journal", "tear snapshot"):
         amount = round(random.random(), 6)
     return Fault(at_s, kind, target, amount)

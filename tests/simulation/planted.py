@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_sdk.errors import NotSent
 from agent_sdk.events import EventCursor
+from agent_sdk.requests import Requests
 from agent_sdk.session import Connection
 from exchange.adapters.clock import VenueClock
 from exchange.adapters.fenced_log import FencedLog, NoAnswer, Replaced
 from exchange.adapters.gateway import _Inbox
 from exchange.adapters.high_water import HighWaterFile
+from exchange.adapters.outgoing import Outgoing
 from exchange.adapters.records import chain_hash, decode_record
+from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.answers import Answers
 from exchange.daemon.host import Host, decode_batch
 from exchange.daemon.leader import Leader
 from exchange.daemon.lease import Lease
+from exchange.daemon.poison import Poisons
+from exchange.daemon.preserve import Preserved
 from exchange.daemon.replica import Replica
 from exchange.engine.engine import Engine
 from exchange.engine.sessions import Session
@@ -28,8 +34,10 @@ from exchange.ledger import Ledger
 from exchange.mechanisms.base import AgentRecord
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.orders.matching import Matcher
+from exchange.messages.reasons import RefusalReason
 from exchange.messages.venue import OutcomeResult
 from exchange.views import MarketData
+from tests.simulation.copies import SimulatedPreserver
 from tests.simulation.journal import Stream
 
 if TYPE_CHECKING:
@@ -45,6 +53,8 @@ class Planted:
     name: str
     changes: tuple[tuple[Any, str, Any], ...]
     caught_by: tuple[str, ...]
+    seed: int = 1
+    """Where to look first: one that caught it when this was written. What is drawn changes with the simulator."""
 
     @contextlib.contextmanager
     def grow(self) -> Iterator[None]:
@@ -62,11 +72,11 @@ class Planted:
 PLANTED: Final[list[Planted]] = []
 
 
-def _plant(name: str, *caught_by: str) -> Callable[[Callable[[], Any]], None]:
+def _plant(name: str, *caught_by: str, seed: int = 1) -> Callable[[Callable[[], Any]], None]:
     """Register the fault that a function makes: owner, attribute and variant of each change."""
 
     def register(make: Callable[[], tuple[tuple[Any, str, Any], ...]]) -> None:
-        PLANTED.append(Planted(name, make(), caught_by))
+        PLANTED.append(Planted(name, make(), caught_by, seed))
 
     return register
 
@@ -86,7 +96,7 @@ def _() -> Any:
 
 
 @_plant("a leader goes on after it was replaced", "nothing_leaves_before_it_is_durable",
-        "nothing_is_durable_that_is_not", "what_is_replayed_was_written")  # fmt: skip
+        "nothing_is_durable_that_is_not", "what_is_replayed_was_written", seed=4)  # fmt: skip
 def _() -> Any:
     append = FencedLog.append
 
@@ -118,7 +128,12 @@ def _() -> Any:
     return ((FencedLog, "_is_stored", is_stored),)
 
 
-@_plant("reading back compares the index only", "what_is_replayed_was_written", "nothing_leaves_before_it_is_durable")
+@_plant(
+    "reading back compares the index only",
+    "what_is_replayed_was_written",
+    "nothing_leaves_before_it_is_durable",
+    seed=4,
+)
 def _() -> Any:
     async def is_stored(self: FencedLog, index: int, body: bytes) -> bool:
         del body
@@ -129,12 +144,14 @@ def _() -> Any:
     return ((FencedLog, "_is_stored", is_stored),)
 
 
-@_plant("the lease never ends", "reads_are_current", "refusals_are_true")
+@_plant("the lease never ends", "reads_are_current", "refusals_are_true", seed=11)
 def _() -> Any:
     return ((Lease, "is_held", property(lambda _self: True)),)
 
 
-@_plant("time is that of the wall clock, also when it was set back", "daemons_do_not_break", "time_goes_forward")
+@_plant(
+    "time is that of the wall clock, also when it was set back", "daemons_do_not_break", "time_goes_forward", seed=4
+)
 def _() -> Any:
     def init(self: VenueClock, journal_time_us: int, *, monotonic_ns: Any, wall_ns: Any) -> None:
         original(self, 0, monotonic_ns=monotonic_ns, wall_ns=wall_ns)
@@ -157,9 +174,36 @@ def _() -> Any:
     return ((Replica, "_follow_to", follow_blindly),)
 
 
-@_plant("the mark on the disk is not looked at", "a_short_journal_is_noticed")
+@_plant("the mark on the disk is not looked at", "a_short_journal_is_noticed", seed=6)
 def _() -> Any:
     return ((HighWaterFile, "read", lambda _self: None),)
+
+
+@_plant("refusals do not wait for the lease", "refusals_are_true", seed=4)
+def _() -> Any:
+    async def go_on(_self: Lease) -> None:
+        """Wait for nothing."""
+
+    return ((Lease, "wait_to_refuse", go_on),)
+
+
+@_plant("a stall lets out the refusals that waited for the lease", "refusals_are_true", seed=92)
+def _() -> Any:
+    return ((Outgoing, "forget_refusals", lambda _self: None),)
+
+
+@_plant("what broke the engine is not noted", "poison_works_once", seed=80)
+def _() -> Any:
+    return ((Poisons, "note", lambda _self, _poisoned: None), (Poisons, "hear", lambda _self, _payload: None))
+
+
+@_plant("the journal is trimmed behind the newest snapshot, wherever it is", "a_good_journal_is_accepted")
+def _() -> Any:
+    async def preserve(self: SimulatedPreserver) -> Preserved:
+        store = SnapshotStore(Path(self._task.snapshots))
+        return Preserved(trim_below=next(store.whole_ones(), 0))
+
+    return ((SimulatedPreserver, "_preserve", preserve),)
 
 
 # ── replay and snapshots ────────────────────────────────────────────────────────────────────────
@@ -182,7 +226,12 @@ def _load_trustingly(self: Host, snapshot: Any) -> None:
     self.trades.fold(snapshot.trades)
 
 
-@_plant("a replay compares neither the chain nor the outputs", "what_is_replayed_was_written", "daemons_do_not_break")
+@_plant(
+    "a replay compares neither the chain nor the outputs",
+    "what_is_replayed_was_written",
+    "daemons_do_not_break",
+    seed=39,
+)
 def _() -> Any:
     return ((Host, "replay", _replay_trustingly),)
 
@@ -268,7 +317,7 @@ def _() -> Any:
 # ── the gateway, answers, market data ───────────────────────────────────────────────────────────
 
 
-@_plant("the gateway answers wherever it is told to", "answers_go_to_who_asked")
+@_plant("the gateway answers wherever it is told to", "answers_go_to_who_asked", seed=2)
 def _() -> Any:
     init = _Inbox.__init__
 
@@ -279,13 +328,24 @@ def _() -> Any:
     return ((_Inbox, "__init__", init_open),)
 
 
-@_plant("what is not found is said never to have run, also before its time", "what_agents_are_told_is_so")
+@_plant("what is not found is said never to have run, also before its time", "what_agents_are_told_is_so", seed=27)
 def _() -> Any:
     outcome = Answers._outcome
 
     def answer(self: Answers, agent: str, query: Any) -> OutcomeResult:
         result = outcome(self, agent, query)
         return OutcomeResult(state="never_executed") if result.state != "found" else result
+
+    return ((Answers, "_outcome", answer),)
+
+
+@_plant("what is forgotten is said never to have run", "what_agents_are_told_is_so", seed=73)
+def _() -> Any:
+    outcome = Answers._outcome
+
+    def answer(self: Answers, agent: str, query: Any) -> OutcomeResult:
+        result = outcome(self, agent, query)
+        return OutcomeResult(state="never_executed") if result.state == "forgotten" else result
 
     return ((Answers, "_outcome", answer),)
 
@@ -306,12 +366,40 @@ def _() -> Any:
 # ── the SDK ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@_plant("a command without an answer is taken for not sent", "what_agents_are_told_is_so")
+@_plant("a command without an answer is taken for not sent", "what_agents_are_told_is_so", seed=2)
 def _() -> Any:
     def not_sent(_self: Connection, _id: str, _valid_until_us: int, _kind: Any) -> NotSent:
         return NotSent("no answer")
 
     return ((Connection, "_outcome_unknown", not_sent),)
+
+
+@_plant("a daemon without a journal is taken to speak for every daemon", "what_agents_are_told_is_so", seed=7)
+def _() -> Any:
+    refuse = Requests._refuse
+
+    def count(self: Requests, request: Any, refusal: Any) -> None:
+        if refusal.reason == RefusalReason.JOURNAL_UNAVAILABLE:
+            request.unanswered = max(0, request.unanswered - 1)
+        refuse(self, request, refusal)
+
+    return ((Requests, "_refuse", count),)
+
+
+@_plant(
+    "an event is gone when the terms that it is read by do not come",
+    "agents_do_not_break",
+    "histories_are_exact",
+    seed=6,
+)
+def _() -> Any:
+    def take_first(self: EventCursor) -> Any:
+        if not self._ready:
+            return None
+        self.position += 1
+        return self.position, self._ready.popleft()
+
+    return ((EventCursor, "first", take_first), (EventCursor, "take", lambda _self: None))
 
 
 @_plant("an event that comes twice is delivered twice", "histories_are_exact")

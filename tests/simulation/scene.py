@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from exchange.messages.base import Command
 
-__all__ = ["HOSTILE", "LATECOMER", "MARKETS", "OPERATOR", "OWNERS", "first_records"]
+__all__ = ["HOSTILE", "LATECOMERS", "MARKETS", "OPERATOR", "OWNERS", "first_records"]
 
 OPERATOR: Final = "operator"
 HOSTILE: Final = "mallory"
-LATECOMER: Final = "late"
-"""Somebody who speaks with the venue before the operator has registered it."""
+LATECOMERS: Final = ("late0", "late1", "late2")
+"""Who speaks with the venue before the operator has registered it."""
 OWNERS: Final = ("x", "x", "y", "z", "y", "w")
 MARKETS: Final = (
     MarketTerms("plain", "cpu", 1, 1),

@@ -23,7 +23,7 @@ from tests.simulation.loop import Killed, VirtualLoop, VirtualTimeStands
 from tests.simulation.network import Network
 from tests.simulation.node import Node
 from tests.simulation.plan import LEADER, Fault
-from tests.simulation.scene import LATECOMER, OPERATOR, OWNERS, first_records
+from tests.simulation.scene import LATECOMERS, OPERATOR, OWNERS, first_records
 from tests.simulation.wire import Wire
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class World:
         self.registered: dict[str, float] = {}
         """Who trades here, and since when that is durable."""
         self._trace = trace
+        self._chores: list[asyncio.Task[None]] = []
         self._hash = blake2b(digest_size=16)
         self._failed = loop.create_future()
         self.stream = Stream()
@@ -91,7 +92,10 @@ class World:
         self.agents = [HonestAgent(self, OPERATOR, OPERATOR)]
         self.agents += [HonestAgent(self, f"agent{number}", OWNERS[number]) for number in range(plan.agents)]
         self.registered.update(dict.fromkeys((agent.name for agent in self.agents), 0.0))
-        self.agents.append(HonestAgent(self, LATECOMER, OWNERS[0]))
+        self.agents += [HonestAgent(self, name, OWNERS[0]) for name in LATECOMERS]
+        self.to_admit: list[str] = []
+        self._late = list(LATECOMERS)
+        loop.call_later(plan.random("late").uniform(1.0, plan.duration_s), self._admit_one)
         self.hostile = HostileAgent(self) if plan.hostile else None
 
     # ── what the parts say ──────────────────────────────────────────────────────────────────────
@@ -151,17 +155,25 @@ class World:
     def note_lead(self, node: Node) -> None:
         """Note that a daemon leads."""
         self.count("takeovers")
+        if self.stream.records[-1].epoch > 1:
+            # Now is when whoever led before may tell somebody that it is not known.
+            self._admit_one()
         self.say(f"{node.program.name if node.program else node.name} leads from record {self.stream.last}")
+
+    def _admit_one(self) -> None:
+        if self._late:
+            self.to_admit.append(self._late.pop(0))
 
     def _note_stored(self, record: JournalRecord, writer: Program | None) -> None:
         self.count("records")
         who = writer.name if writer is not None else "?"
         self.say(f"{who} stored record {record.index} of epoch {record.epoch}, {len(record.commands)} commands")
         self.count("commands stored", len(record.commands))
-        if LATECOMER not in self.registered and any(
-            agent == OPERATOR and LATECOMER.encode() in bytes(raw) for agent, raw in record.commands
-        ):
-            self.registered[LATECOMER] = self.loop.time()
+        for agent, raw in record.commands:
+            if agent == OPERATOR:
+                for name in LATECOMERS:
+                    if name not in self.registered and name.encode() in bytes(raw):
+                        self.registered[name] = self.loop.time()
         before = self.stream.records[-2]
         if record.time_us < before.time_us:
             self.violate("time_goes_forward", f"record {record.index}: {record.time_us} after {before.time_us}")
@@ -244,6 +256,8 @@ class World:
         elif fault.kind == "cut off agent":
             agent.transport.cut(knowing=agent.random.random() < 0.5)
             self.loop.call_later(fault.amount, agent.transport.mend, context=agent.program.context)
+        elif fault.kind == "kill agent":
+            self._chores.append(asyncio.create_task(agent.restart()))
         elif fault.kind == "poison agent":
             agent.has_poison = True
         else:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from exchange.engine import Engine
+from exchange.mechanisms import REGISTRY
+from exchange.mechanisms.base import CommandRule
+from exchange.mechanisms.orders import Orders
 from exchange.messages.orders import CancelAllAfter
 
 if TYPE_CHECKING:
-    from exchange.daemon.host import Host
+    from collections.abc import Mapping
+
+    from exchange.messages.base import Command
     from tests.simulation.commands.view import Drawn
 
-__all__ = ["POISON", "PoisonError", "poisonable"]
+__all__ = ["POISON", "PoisonError", "poisonable_engine"]
 
 _SECONDS: Final = 66
 
@@ -22,16 +28,25 @@ class PoisonError(Exception):
     """Raised by the engine in the middle of the poisonous command."""
 
 
-def poisonable(host: Host) -> Host:
-    """Return a host whose engine breaks on ``POISON``."""
-    handler, role, opens = host.engine._rules[CancelAllAfter]
+class _PoisonableOrders(Orders):
+    """Be the mechanism as it is, but for the command that breaks it."""
 
-    def break_down(agent: Any, command: Any) -> Any:
-        if command.seconds == _SECONDS:
-            # Half of it is done: whoever goes on with this state gives money away.
-            host.engine.ledger.issue(host.engine.ledger.balance(agent.agent_id, "credit"), 1_000)
-            raise PoisonError(command.id)
-        return handler(agent, command)
+    def commands(self) -> Mapping[type[Command], CommandRule]:
+        rules = dict(super().commands())
+        rule = rules[CancelAllAfter]
+        ledger = self.context.ledger
 
-    host.engine._rules[CancelAllAfter] = (break_down, role, opens)
-    return host
+        def break_down(agent: Any, command: Any) -> Any:
+            if command.seconds == _SECONDS:
+                # Half of it is done: whoever goes on with this state gives money away.
+                ledger.issue(ledger.balance(agent.agent_id, "credit"), 1_000)
+                raise PoisonError(command.id)
+            return rule.handler(agent, command)
+
+        rules[CancelAllAfter] = CommandRule(break_down, rule.role, opens=rule.opens)
+        return rules
+
+
+def poisonable_engine() -> Engine:
+    """Return an engine that breaks on ``POISON``."""
+    return Engine([_PoisonableOrders if kind is Orders else kind for kind in REGISTRY])
