@@ -107,8 +107,8 @@ def _() -> Any:
     return ((FencedLog, "append", append_anyhow),)
 
 
-@_plant("records are written without the fence", "records_chain", "time_goes_forward",
-        "what_is_replayed_was_written")  # fmt: skip
+@_plant("records are written without the fence", "records_chain", "time_goes_forward", "epochs_go_forward",
+        "what_is_replayed_was_written", "a_good_journal_is_accepted")  # fmt: skip
 def _() -> Any:
     store = Stream.store
 
