@@ -17,9 +17,11 @@ from agent_sdk.errors import (
     NotSent,
     OutcomeForgotten,
     OutcomeUnknown,
+    RateLimited,
     Refused,
     Rejected,
     RequestTimeout,
+    VenueUnavailable,
 )
 from agent_sdk.event_models import Gap
 from agent_sdk.session import Draft
@@ -129,6 +131,8 @@ class HonestAgent:
             try:
                 await self._live()
             except ConnectionFailed:
+                await asyncio.sleep(0.5)
+            except (RateLimited, VenueUnavailable):
                 await asyncio.sleep(0.5)
             except Refused as error:
                 # Who comes before it is registered is told so, and comes again.
