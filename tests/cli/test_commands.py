@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import stat
 import subprocess
@@ -98,6 +99,22 @@ def test_two_daemons_do_not_share_a_directory(venue: Serving) -> None:
     assert done.returncode == 1
     assert f"is in use by process {venue.process.pid}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_journal_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    """What it had acknowledged is noted beside it, so neither `serve` nor `init` takes it for one that never was."""
+    data = tmp_path / "venue"
+    with Serving(data):
+        pass
+    shutil.rmtree(data / "nats" / "jetstream")
+    served = run("serve", "--data", data, "--port", 0, "--metrics-port", 0)
+    assert served.returncode == 1
+    assert "the server has no journal, but record " in served.stderr
+    assert "put its data back" in served.stderr
+    begun = run("init", "--data", data)
+    assert begun.returncode == 1
+    assert "this venue's journal is gone: record " in begun.stderr
+    assert "Traceback" not in served.stderr + begun.stderr
 
 
 def test_an_empty_directory_is_not_taken_for_a_new_venue(tmp_path: Path) -> None:
