@@ -89,15 +89,15 @@ class Preserver:
             process = _spawn(self._task)
         except OSError as error:
             return Preserved(problem=f"the process that does it cannot be started: {error!r}")
-        try:
-            said, _ = await asyncio.to_thread(process.communicate)
-            return msgspec.json.decode(said, type=Preserved)
-        except msgspec.DecodeError as error:
-            return Preserved(problem=f"the process that does it ended with {process.returncode}: {error}")
-        finally:
-            # Whoever waits for it in a thread has its end then, too; a process that is killed ends at once.
-            process.kill()
-            process.wait()
+        # Its pipe is closed and its end waited for, also where this is cancelled before a thread has begun to.
+        with process:
+            try:
+                said, _ = await asyncio.to_thread(process.communicate)
+                return msgspec.json.decode(said, type=Preserved)
+            except msgspec.DecodeError as error:
+                return Preserved(problem=f"the process that does it ended with {process.returncode}: {error}")
+            finally:
+                process.kill()
 
     async def _trim(self, below: int) -> int:
         """Trim the journal in steps, for as long as this daemon leads; return the first record that is left."""
