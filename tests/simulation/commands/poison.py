@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from exchange.engine import Engine
-from exchange.mechanisms import REGISTRY
-from exchange.mechanisms.base import CommandRule
-from exchange.mechanisms.orders import Orders
 from exchange.messages.orders import CancelAllAfter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from exchange.messages.base import Command
     from tests.simulation.commands.view import Drawn
 
 __all__ = ["POISON", "PoisonError", "poisonable_engine"]
@@ -28,25 +22,31 @@ class PoisonError(Exception):
     """Raised by the engine in the middle of the poisonous command."""
 
 
-class _PoisonableOrders(Orders):
-    """Be the mechanism as it is, but for the command that breaks it."""
+class _Rules(dict[Any, Any]):
+    """Be the rules of an engine, compiled or not, with one handler that breaks."""
 
-    def commands(self) -> Mapping[type[Command], CommandRule]:
-        rules = dict(super().commands())
-        rule = rules[CancelAllAfter]
-        ledger = self.context.ledger
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine._rules)
+        self._ledger = engine.ledger
+
+    def __getitem__(self, kind: Any) -> Any:
+        rule = super().__getitem__(kind)
+        if kind is not CancelAllAfter:
+            return rule
+        handler, *rest = rule
 
         def break_down(agent: Any, command: Any) -> Any:
             if command.seconds == _SECONDS:
                 # Half of it is done: whoever goes on with this state gives money away.
-                ledger.issue(ledger.balance(agent.agent_id, "credit"), 1_000)
+                self._ledger.issue(self._ledger.balance(agent.agent_id, "credit"), 1_000)
                 raise PoisonError(command.id)
-            return rule.handler(agent, command)
+            return handler(agent, command)
 
-        rules[CancelAllAfter] = CommandRule(break_down, rule.role, opens=rule.opens)
-        return rules
+        return break_down, *rest
 
 
 def poisonable_engine() -> Engine:
     """Return an engine that breaks on ``POISON``."""
-    return Engine([_PoisonableOrders if kind is Orders else kind for kind in REGISTRY])
+    engine = Engine()
+    engine._rules = _Rules(engine)
+    return engine
