@@ -58,6 +58,8 @@ class Listener:
         Those who are new are listened to when this returns. While it changes from all to each, a message may
         come twice, which does no harm: its id is known.
         """
+        # Said before it is so: who is registered meanwhile must be listened to by name, too.
+        self.is_by_name = True
         async with self._changing:
             wanted = dict.fromkeys(agents)
             for agent in [name for name in self._by_name if name not in wanted]:
@@ -70,10 +72,10 @@ class Listener:
                 added += 1
                 if added % _AT_ONCE == 0:
                     await asyncio.sleep(0)
-            if not self.is_by_name:
-                self.is_by_name = True
+            if self._all:
                 log.warning("an agent floods: listening to each agent by name from now on", agents=len(wanted))
                 await self._end(self._all)
+                self._all = []
             await self._client.flush()
 
     async def _subscribe(self, tokens: str) -> list[Subscription]:

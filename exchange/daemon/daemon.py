@@ -149,7 +149,7 @@ class Daemon:
         if gateway_creds is None or journal_creds is None:
             message = (
                 f"no credentials: {self.files.data} holds no venue. If its disk is not mounted, mount it; "
-                f"else run `exchange init --data {self.files.data}` or give --creds and --journal-creds"
+                f"else run `exchange init --data {self.files.data} --nats {nats.url}` or give --creds and --journal-creds"
             )
             raise DaemonError(message)
         if self.config.snapshots.copies and self._creating is None:
@@ -419,12 +419,13 @@ class Daemon:
         self._closing.push_async_callback(tar_pit.close)
         host, admin = replica.host, ServerAdmin(client)
         guard = Guard(host, listener, tar_pit, admin, claims, self.config.limits, leader.submit, time.monotonic)
-        leader.on_registered = guard.listen_again
+        leader.on_registered = guard.welcome
         host.gateway.on_flood = guard.report_flood
         host.gateway.kicks = guard.kicks
         try:
             if creds is None or not creds.exists():
-                message = "there is no credential for it; give --system-creds, or run `exchange init` again"
+                what = f"no {creds}" if creds is not None else "no credential for it"
+                message = f"there is {what}; give --system-creds, or run `exchange init` again"
                 raise bus.BusError(message)  # noqa: TRY301 - the same is done about both
             look_again = guard.look_again
             await bus.connect(self.url, creds, creds.stem, client=client, on_reconnect=look_again, tls=self.tls)

@@ -31,6 +31,8 @@ __all__ = ["Brake", "Claims", "Door", "Ear", "Guard"]
 
 _LOOK_S: Final = 1.0
 _PAUSE_S: Final = 10.0
+_WELCOME_S: Final = 0.03
+"""So long the leader waits at the most: less than the shortest time between two of its records."""
 _FLOODS_S: Final = 600.0
 _OWN_USERS: Final = frozenset({"gateway", ""})
 
@@ -121,6 +123,7 @@ class Guard:
         # Who is not listened to, and since when.
         self._shut_out: dict[str, float] = {}
         self._must_listen = False
+        self._welcoming: asyncio.Future[None] | None = None
         self._revoked: dict[str, int] = {}
         self._pushed = ""
         self._must_look = True
@@ -178,11 +181,30 @@ class Guard:
         if not (self._must_listen or self._ear.is_by_name):
             return
         self._must_listen = False
-        await self._ear.listen_to(
-            name
-            for name, record in self._host.engine.agents.items()
-            if record.state != "revoked" and name not in self._shut_out
-        )
+        try:
+            await self._ear.listen_to(
+                name
+                for name, record in self._host.engine.agents.items()
+                if record.state != "revoked" and name not in self._shut_out
+            )
+        except BaseException:
+            # Somebody may not be heard who should be.
+            self._must_listen = True
+            raise
+
+    async def welcome(self) -> None:
+        """Listen to agents that were just registered; whoever waits for it does not wait for a server that is slow."""
+        if not self._ear.is_by_name:
+            return
+        self._welcoming = asyncio.ensure_future(self._welcome())
+        await asyncio.wait({self._welcoming}, timeout=_WELCOME_S)
+
+    async def _welcome(self) -> None:
+        try:
+            await self.listen_again()
+        except (NatsError, OSError) as error:
+            log.warning("the server does not let the new agents be heard yet", error=repr(error))
+            self._work.set()
 
     async def _turn(self) -> None:
         # First of all: as long as a flood is heard, everybody waits.

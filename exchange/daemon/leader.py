@@ -232,6 +232,10 @@ class Leader:
     async def _release(self, step: Step, apply_s: float, journal_s: float) -> None:
         """Let out what a durable step brought forth."""
         stored = perf_counter()
+        if len(self._host.engine.agents) != self._registered:
+            self._registered = len(self._host.engine.agents)
+            if self.on_registered is not None:
+                await self.on_registered()
         _before_replies()
         # The replies are on their way before anything else is computed.
         await self._send_replies(self._host.replies(step))

@@ -93,6 +93,18 @@ async def test_who_floods_is_thrown_out_and_then_revoked(venue: Setting) -> None
     await wait_until(lambda: kicks(venue, "revoked") > 0, "the kick is not counted")
 
 
+async def test_who_is_registered_after_a_flood_is_heard(venue: Setting) -> None:
+    """From the first flood on agents are listened to by name: also those who came later, and at once."""
+    await flood(venue, "alice")
+    async with venue.connect("alice") as alice, asyncio.timeout(WAIT_S):
+        # The flood is over, and nothing else makes the daemon look who is to be listened to.
+        await alice.buy("cpu", 1, "1.00")
+    async with venue.connect("operator") as operator:
+        await operator.admin.register_agent("carol", "acme")
+        async with venue.connect("carol") as carol, asyncio.timeout(WAIT_S):
+            assert (await carol.buy("cpu", 1, "1.00")).status == "new"
+
+
 async def test_an_operator_is_never_revoked_by_the_venue(venue: Setting) -> None:
     """An operator that floods is thrown out each time, and stays the operator."""
     for _ in range(4):
