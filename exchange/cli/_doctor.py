@@ -161,6 +161,11 @@ async def _ask_venue(venue: Venue, findings: list[Finding]) -> QuarantineResult 
     from exchange.daemon.doctor import Finding
 
     try:
+        venue.find_creds()
+    except CliError as error:
+        findings.append(Finding("daemon", "note", f"not asked what it has quarantined: {error}"))
+        return None
+    try:
         async with asyncio.timeout(_PATIENCE_S), venue.connect() as operator:
             return await operator.admin.quarantine()
     except (ExchangeError, CliError, TimeoutError) as error:
@@ -197,12 +202,15 @@ async def _examine_journal(
                 journal = await _look(venue.directory, source, indexes)
                 is_copy = venue.nats is None and not is_running
                 servers = [] if is_copy else await _ask_servers(venue, source.url)
-            findings += checks.check_mark(mark, journal, files.high_water)
+            findings += checks.check_mark(mark, journal)
             findings += checks.check_stream(journal)
             findings += checks.check_server(journal.account, servers)
             findings += checks.check_time(journal, is_running=is_running, is_permitted=files.accept_time.exists())
-    except (CliError, NoAnswer, JournalMissing, JournalCorrupt) as error:
+    except (ServerUnusable, NoAnswer, JournalMissing, JournalCorrupt) as error:
         findings.append(checks.Finding("journal", "bad", str(error), "see the server's log, and run `exchange verify`"))
+    except CliError as error:
+        # It says itself what to do.
+        findings.append(checks.Finding("journal", "bad", f"not looked at: {error}"))
     findings += checks.check_snapshots(store, journal)
 
 

@@ -41,9 +41,9 @@ def init(
     replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=5))] = 1,
     nsc_store: Path | None = None,
     nsc_keys: Path | None = None,
-    agents_account: str = "AGENTS",
-    core_account: str = "CORE",
-    system_account: str = "SYS",
+    agents_account: str | None = None,
+    core_account: str | None = None,
+    system_account: str | None = None,
     json: Json = False,
 ) -> None:
     """Create a venue: its keys, its operator, its journal with the supply of credits.
@@ -89,9 +89,16 @@ def init(
         if nats is None:
             message = "--nsc-store is for a server that trusts that operator: give its URL with --nats"
             raise CliError(message)
-        accounts = {"agents": agents_account, "core": core_account, "sys": system_account}
+        accounts = {
+            "agents": agents_account or "AGENTS",
+            "core": core_account or "CORE",
+            "sys": system_account or "SYS",
+        }
         store = nsc_store.absolute()
         source = NscSource(store, (nsc_keys or store.parent.parent / "keys").absolute(), accounts)
+    elif nsc_keys or agents_account or core_account or system_account:
+        message = "--nsc-keys and the names of accounts say what is in a store of nsc: give it with --nsc-store"
+        raise CliError(message)
     asyncio.run(_init(data, operator, supply, nats, creds, journal_creds, replicas, source, json))
 
 

@@ -107,6 +107,9 @@ def rotate_(
 
 async def _rotate(venue: Venue, name: str, out: Path | None, grace: timedelta, json: bool) -> None:
     check_agent_id(name)
+    if grace < timedelta():
+        message = "--grace cannot be negative; without it the earlier ones end at once"
+        raise CliError(message)
     keyring = load_keyring(venue)
     async with venue.connect() as operator:
         agents = await operator.agents()
@@ -116,7 +119,7 @@ async def _rotate(venue: Venue, name: str, out: Path | None, grace: timedelta, j
         message = f"agent {name!r} {state}; `exchange agent list` shows who is here"
         raise CliError(message)
     path = out or venue.files.agent_creds(name)
-    keyring.rotate_agent(name, path, grace_s=max(int(grace.total_seconds()), 0))
+    keyring.rotate_agent(name, path, grace_s=int(grace.total_seconds()))
     await _reconcile(venue, keyring, agents)
     if json:
         print_json({"agent": name, "creds": str(path.absolute()), "grace_s": int(grace.total_seconds())})

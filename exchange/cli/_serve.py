@@ -81,7 +81,7 @@ def serve(
     standby
         Follow the daemon that leads the venue on the same external server, and lead when it falls silent.
     takeover_after
-        How long its silence must last, such as 1s or 500ms; the same in all daemons of a venue (default: 3s).
+        How long its silence must last, such as 1s or 0.5s; the same in all daemons of a venue (default: 3s).
     accept_time
         Lead although the journal's time is after this machine's clock, or more than an hour before it: both are right.
     log_level

@@ -133,13 +133,16 @@ async def find_source(files: VenueFiles, nats: str | None, journal_creds: Path |
     """Find the journal: on the server that was named, at the running daemon, or in the data directory."""
     from exchange.adapters.credentials import Keyring
 
-    if not files.exists() and (nats is None or journal_creds is None):
+    running = RunFile(files.data).read()
+    if not files.exists() and journal_creds is None and running is not None:
+        message = f"{files.data} holds no keys: give --journal-creds, as to the daemon that runs here"
+        raise CliError(message)
+    if not files.exists() and (journal_creds is None or (nats is None and running is None)):
         message = f"{files.data} holds no venue; give its directory with --data, or --nats and --journal-creds"
         raise CliError(message)
     keyring = Keyring.load(files.keys) if files.exists() else None
     creds = journal_creds or (keyring.journal_creds_path if keyring is not None else None)
     assert creds is not None  # noqa: S101 - refused above
-    running = RunFile(files.data).read()
     if nats is not None:
         yield Source(nats, creds, f"the journal at {nats}")
     elif running is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import deque
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -71,6 +72,9 @@ async def _watch(venue: Venue, market: str, depth: int, seconds: float | None, j
                 else:
                     with Live(get_renderable=screen.render, console=console(), refresh_per_second=_FRAMES_PER_S):
                         await _follow(agent, market, depth, screen.show_book, screen.trades.append)
+        if not json and not sys.stdout.isatty():
+            # rich ends the last picture with a new line on terminals only.
+            sys.stdout.write("\n")
 
 
 async def _follow(

@@ -210,7 +210,7 @@ async def _ask(client: Client, subject: str) -> dict[str, Any]:
     return answer
 
 
-def check_mark(mark: tuple[int, bytes] | None, journal: Journaled, path: Path) -> Iterable[Finding]:
+def check_mark(mark: tuple[int, bytes] | None, journal: Journaled) -> Iterable[Finding]:
     """Check that the journal reaches what was acknowledged here, unchanged."""
     span = f"records {journal.first:,} … {journal.last:,}"
     if mark is None:
@@ -220,14 +220,14 @@ def check_mark(mark: tuple[int, bytes] | None, journal: Journaled, path: Path) -
             "journal",
             "bad",
             f"it ends at record {journal.last:,}, but record {mark[0]:,} was acknowledged here",
-            f"restore the server's store; if the loss is accepted, remove {path}",
+            "put the server's data back; if the loss is accepted, stop the daemons and run `exchange restore`",
         )
     elif journal.hashes.get(mark[0], mark[1]) != mark[1]:
         yield Finding(
             "journal",
             "bad",
             f"record {mark[0]:,} is not the one that was acknowledged here: the journal was replaced",
-            f"restore the right one; if this is intended, remove {path}",
+            "put the right one back; if the loss is accepted, stop the daemons and run `exchange restore`",
         )
     else:
         yield Finding("journal", "good", f"{span}; acknowledged here up to {mark[0]:,}, which is there")

@@ -138,7 +138,12 @@ class Restore:
         """Return where there are snapshots, by their records; None stands for the server."""
         found: dict[int, list[Path | None]] = {}
         if self._given is not None:
-            found.setdefault(decode_snapshot(self._given.read_bytes()).index, []).append(self._given)
+            try:
+                index = decode_snapshot(self._given.read_bytes()).index
+            except SnapshotCorrupt as error:
+                message = f"{self._given} is no good snapshot: {error}"
+                raise SnapshotCorrupt(message) from None
+            found.setdefault(index, []).append(self._given)
         for index in self._store.indexes():
             found.setdefault(index, []).append(self._store.path(index))
         assert self._copies is not None  # noqa: S101 - nobody has taken it yet

@@ -93,6 +93,15 @@ def test_a_killed_daemon_is_noticed_by_the_others(tmp_path: Path) -> None:
         assert run_json("status", "--data", data)["epoch"] == serving.facts["epoch"]
 
 
+def test_a_picture_of_a_market_ends_with_a_line(venue: Serving) -> None:
+    """What comes after it in a file or a pipe begins on a line of its own."""
+    run_json("market", "add", "pictured", "--base", "pixel", "--create-asset", "--tick", "1", "--data", venue.data)
+    done = run("watch", "pictured", "--seconds", "0.2", "--data", venue.data)
+    assert done.returncode == 0
+    assert done.stdout.endswith("╯\n")
+    assert "\x1b" not in done.stdout
+
+
 def test_two_daemons_do_not_share_a_directory(venue: Serving) -> None:
     """The second one names the first."""
     done = run("serve", "--data", venue.data, "--port", 0, "--metrics-port", 0)
@@ -261,6 +270,9 @@ def test_a_market_is_halted_and_resumed(venue: Serving) -> None:
         (("agent", "suspend", "absent"), "absent"),
         (("watch", "absent"), "there is no market 'absent'"),
         (("watch", "a b"), "a b"),
+        (("agent", "rotate", "operator", "--grace", "-5m"), "--grace cannot be negative"),
+        (("init", "--nsc-keys", "keys"), "--nsc-store"),
+        (("init", "--core-account", "MINE"), "--nsc-store"),
     ],
 )
 def test_what_the_venue_refuses_is_a_message(call: Call, venue: Serving, arguments: tuple[str, ...], told: str) -> None:

@@ -136,7 +136,12 @@ def test_a_journal_that_lost_records_is_noticed(tmp_path: Path) -> None:
     mark.write(1, b"x" * 32)
     assert "not the one that was acknowledged here" in bad(diagnose(data))[0]
     mark.write(100, b"x" * 32)
-    assert "ends at record 1, but record 100 was acknowledged here" in bad(diagnose(data))[0]
+    found = diagnose(data)
+    assert "ends at record 1, but record 100 was acknowledged here" in bad(found)[0]
+    # Removing the mark would hide the loss from the agents.
+    assert [each["advice"] for each in found["findings"] if each["level"] == "bad"] == [
+        "put the server's data back; if the loss is accepted, stop the daemons and run `exchange restore`"
+    ]
     mark.close()
 
 
@@ -295,6 +300,28 @@ async def test_a_standby_is_looked_at_from_its_own_directory(tmp_path: Path) -> 
             assert bad(found) == []
         finally:
             await daemon.stop()
+    finally:
+        await external.stop()
+
+
+async def test_a_standby_without_keys_says_which_credentials_are_missing(tmp_path: Path) -> None:
+    """Where it runs is known from its directory; nobody is sent to look at logs for a flag that was not given."""
+    external = External(tmp_path)
+    await external.start()
+    data, keys = tmp_path / "standby", external.keyring
+    try:
+        async with external.journal() as client:
+            await create_venue(client)
+        flags = ("--nats", external.url, "--creds", str(keys.gateway_creds_path))
+        with Serving(data, *flags, "--journal-creds", str(keys.journal_creds_path)):
+            found = json.loads((await run_beside("doctor", "--data", data, "--json")).stdout)
+            assert bad(found) == [
+                f"journal: not looked at: {data} holds no keys: give --journal-creds, as to the daemon that runs here"
+            ]
+            assert any(each["text"].startswith("not asked what it has quarantined") for each in found["findings"])
+            flags = ("--journal-creds", str(keys.journal_creds_path))
+            found = json.loads((await run_beside("doctor", "--data", data, "--json", *flags)).stdout)
+            assert bad(found) == []
     finally:
         await external.stop()
 
