@@ -149,7 +149,8 @@ class Daemon:
         if gateway_creds is None or journal_creds is None:
             message = (
                 f"no credentials: {self.files.data} holds no venue. If its disk is not mounted, mount it; "
-                f"else run `exchange init --data {self.files.data} --nats {nats.url}` or give --creds and --journal-creds"
+                f"else run `exchange init --data {self.files.data} --nats {nats.url}`, "
+                "or give --creds and --journal-creds"
             )
             raise DaemonError(message)
         if self.config.snapshots.copies and self._creating is None:
