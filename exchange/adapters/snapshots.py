@@ -124,6 +124,14 @@ def _is_whole(data: bytes) -> bool:
     return len(data) > _HASH_BYTES and _hash(memoryview(data)[:-_HASH_BYTES]) == data[-_HASH_BYTES:]
 
 
+def _is_readable(data: bytes) -> bool:
+    try:
+        found = _decode_head(memoryview(data)[:-_HASH_BYTES]).format
+    except (msgspec.DecodeError, ValueError):
+        return False
+    return found == SNAPSHOT_FORMAT or found in MIGRATIONS
+
+
 def _hash(body: bytes | memoryview) -> bytes:
     return blake2b(body, digest_size=_HASH_BYTES).digest()
 
@@ -209,13 +217,16 @@ class SnapshotStore:
         return path
 
     def whole_ones(self) -> Iterator[int]:
-        """Yield the records of the snapshots whose bytes are those that were written, the newest first."""
+        """Yield the records of the snapshots that a start can use, the newest first.
+
+        Their bytes are those that were written, in a format that this version reads.
+        """
         for index in self.indexes():
             try:
-                is_whole = _is_whole(self.path(index).read_bytes())
+                data = self.path(index).read_bytes()
             except OSError:
                 continue
-            if is_whole:
+            if _is_whole(data) and _is_readable(data):
                 yield index
 
     def _drop_old(self) -> None:

@@ -117,7 +117,7 @@ class Poisons:
             self._file.notes.extend(_resolved(note, found))
             log.warning("poison tried out", index=note.index, is_certain=found is not None)
         if batches:
-            self._file.save()
+            self._save()
 
     def commands(self, engine: Engine) -> list[Submission]:
         """Return the commands of the venue itself that make known what is not journaled yet."""
@@ -156,6 +156,17 @@ class Poisons:
         ]
         if undone:
             self._file.notes[:] = [note for note in self._file.notes if note not in undone]
+            self._save()
+
+    def observe(self, engine: Engine) -> None:
+        """Take in what another leader has made known: if an operator undoes that, it is not to be done again."""
+        context = engine.context
+        was_told = False
+        for note in self._file.notes:
+            known = context.quarantine.entries if note.kind == "command" else context.suspended
+            if not note.is_journaled and (note.digest or note.family) in known:
+                note.is_journaled = was_told = True
+        if was_told:
             self._save()
 
     def settle(self) -> None:

@@ -166,7 +166,10 @@ async def archive_records(journal: FencedLog, archive: Archive, below: int) -> i
     end = await asyncio.to_thread(archive.end)
     if end is not None and end[0] + 1 >= first:
         first = end[0] + 1
-        if first <= await journal.last_index():
+        last = await journal.last_index()
+        if end[0] > last:
+            raise ArchiveCorrupt(_describe_foreign(archive, f"it ends with record {end[0]}, the journal with {last}"))
+        if first <= last:
             await _compare(journal, archive, first, end[1])
     bodies: list[bytes] = []
     size = 0
@@ -186,11 +189,15 @@ async def _compare(journal: FencedLog, archive: Archive, index: int, after: byte
     async with contextlib.aclosing(journal.read(index, index)) as records:
         async for _, body in records:
             if decode_record(body).previous_hash != after:
-                message = (
-                    f"{archive.directory} is not the archive of this journal: record {index} does not chain to its "
-                    "last one; give journal.archive a directory of its own"
-                )
-                raise ArchiveCorrupt(message)
+                problem = f"record {index} does not chain to its last one"
+                raise ArchiveCorrupt(_describe_foreign(archive, problem))
+
+
+def _describe_foreign(archive: Archive, problem: str) -> str:
+    return (
+        f"{archive.directory} is not the archive of this journal: {problem}; "
+        "give journal.archive a directory of its own"
+    )
 
 
 def main(arguments: list[str]) -> int:

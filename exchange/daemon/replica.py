@@ -107,6 +107,8 @@ class Replica:
             JournalCorrupt: it is not what this daemon knows it to be.
         """
         await catch_up(self.host, snapshot, self.journal, self.store, self.high_water, self.archive)
+        if self.poisons is not None:
+            self.poisons.observe(self.host.engine)
         _recovered()
 
     async def follow(self, takeover_after_s: float) -> None:
@@ -158,6 +160,8 @@ class Replica:
         async for index, body in self.journal.read_on(host.engine.index + 1, last):
             host.replay(body)
             self.high_water.write(index, host.hash)
+            if self.poisons is not None and self.poisons.notes:
+                self.poisons.observe(host.engine)
         self.metrics.observe_followed(host.engine.index, host.engine.epoch)
         self.snapshots.offer(host)
 

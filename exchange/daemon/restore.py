@@ -224,7 +224,7 @@ class Restore:
             self._survey.notes.append(text)
 
     async def _records(self, first: int) -> AsyncGenerator[bytes, None]:
-        """Yield the records from ``first`` on: from the archive as long as the journal does not have them."""
+        """Yield the records from ``first`` on: from the archive before the journal begins, and after it ends."""
         begins, last = self._survey.journal or (0, 0)
         expected = first
         if self._archive is not None and not begins <= expected <= last:
@@ -235,13 +235,21 @@ class Restore:
                 expected = index + 1
         if begins <= expected <= last:
             async with contextlib.aclosing(self._journal.read(expected, last)) as records:
-                async for _, body in records:
+                async for index, body in records:
+                    yield body
+                    expected = index + 1
+            if self._archive is not None:
+                for _, body in self._archive.read(expected):
                     yield body
 
     async def _fits(self) -> bool:
-        """Return whether the last record of the journal is the last one that was replayed."""
-        body = await self._one(self._survey.last)
-        return chain_hash(decode_record(body).previous_hash, body) == self._host.hash
+        """Return whether the last record of the journal is there, and the last one that was replayed."""
+        try:
+            body = await self._one(self._survey.last)
+            return chain_hash(decode_record(body).previous_hash, body) == self._host.hash
+        except (JournalGap, JournalCorrupt):
+            # Damaged, but there is a snapshot of it; or a restore was interrupted before its first record.
+            return False
 
     async def has_moved(self) -> bool:
         """Return whether somebody has written to the journal since it was looked at."""

@@ -11,7 +11,14 @@ from exchange.adapters.poison_file import PoisonFile
 from exchange.daemon.host import Host
 from exchange.daemon.poison import ConservationBroken, Poisoned, Poisons
 from exchange.engine import Engine, genesis_batch
-from exchange.messages.admin import IssueAsset, QuarantineCommand, RegisterAgent, RegisterAsset, SuspendMechanism
+from exchange.messages.admin import (
+    IssueAsset,
+    QuarantineCommand,
+    RegisterAgent,
+    RegisterAsset,
+    ReleaseCommand,
+    SuspendMechanism,
+)
 from exchange.messages.base import VENUE_AGENT, Command
 from exchange.messages.orders import CreateMarket, PlaceOrder
 from tests.faults.poisoned import plant
@@ -182,6 +189,43 @@ def test_a_warning_is_noted_once(tmp_path: Path) -> None:
         standby.poisons.hear(payload)
     assert [(note.agent, note.is_heard, note.times) for note in standby.poisons.notes] == [("bob", True, 1)]
     assert len(standby.poisons.commands(standby.host.engine)) == 1
+
+
+def test_what_was_undone_since_is_not_done_again(tmp_path: Path) -> None:
+    """A standby that sees its leader make poison known, and an operator undo it, has nothing to say about it."""
+    warnings: list[bytes] = []
+    (tmp_path / "leader").mkdir()
+    (tmp_path / "standby").mkdir()
+    leader, standby = Desk(tmp_path / "leader"), Desk(tmp_path / "standby")
+    leader.poisons = Poisons(PoisonFile(leader.path), warnings.append)
+    with pytest.raises(Poisoned):
+        leader.apply(order("bob", "raise"))
+    standby.poisons.hear(warnings[0])
+    back = restarted(tmp_path / "leader")
+    followed = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0)
+    followed.load(back.host.snapshot())
+    made = back.poisons.commands(back.host.engine)
+    for step in (
+        back.host.begin_epoch(back.host.engine.time_us + 1, made),
+        back.apply(("operator", ReleaseCommand, {"digest": back.poisons.notes[0].digest})),
+    ):
+        assert b"accepted" in step.outputs.outcomes[0]
+        followed.replay(step.body)
+        standby.poisons.observe(followed.engine)
+    assert standby.poisons.commands(followed.engine) == []
+    assert PoisonFile(standby.path).notes == []
+
+
+def test_notes_that_cannot_be_written_are_no_reason_not_to_start(tmp_path: Path) -> None:
+    """What was found out is made known all the same."""
+    desk = Desk(tmp_path)
+    with pytest.raises(Poisoned):
+        desk.apply(order("bob", "counterfeit"))
+    desk = restarted(tmp_path)
+    desk.path.with_name(f".{desk.path.name}.draft").mkdir()
+    desk.poisons.resolve(desk.host.engine)
+    assert len(desk.poisons.commands(desk.host.engine)) == 1
+    desk.poisons.settle()
 
 
 def test_no_memory_is_nobodys_fault(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from exchange.adapters import bus
 from exchange.adapters.archive import Archive
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import EmbeddedServer
-from exchange.adapters.journal import Journal, Replaced, delete_stream
+from exchange.adapters.journal import Journal, Replaced, create_stream, delete_stream
 from exchange.adapters.records import encode_record
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
@@ -145,12 +145,15 @@ async def test_a_lost_journal_is_begun_anew_behind_a_snapshot(tmp_path: Path) ->
     assert survey.known >= second
     assert any("keeps no journal" in note for note in survey.notes)
     assert any("do not have the hash" in note for note in survey.notes)
-    # Twice, as if the first had been killed before the mark was written, and the stream before that.
+    # As if it had been killed before the mark was written, before the first record was, and before the stream was made.
     mark = files.high_water.read_bytes()
-    await restored(files)
-    files.high_water.write_bytes(mark)
-    async with served(files) as client:
-        await delete_stream(client)
+    for is_made in (True, False):
+        await restored(files)
+        files.high_water.write_bytes(mark)
+        async with served(files) as client:
+            await delete_stream(client)
+            if is_made:
+                await create_stream(client, first=first + 1)
     _, begun = await restored(files)
     assert begun == first + 1
     assert (data / "lost-1" / f"{second}.snapshot").exists()
@@ -236,6 +239,39 @@ async def test_an_archive_brings_back_what_a_trimmed_journal_cannot(tmp_path: Pa
     async with running_daemon(settings(data)) as setting:
         await trade(setting, 1)
     assert (await audit(files, archive)).problems == []
+
+
+async def test_an_archive_goes_on_where_an_older_journal_ends(tmp_path: Path) -> None:
+    """A store of some time ago and no snapshots: what was archived since is not lost."""
+    data = tmp_path / "venue"
+    files, archive = VenueFiles(data), Archive(tmp_path / "archive")
+    config = settings(data, archive=archive.directory)
+    async with running_daemon(config) as setting:
+        await set_up_market(setting, "alice", "bob")
+    shutil.copytree(files.nats, data / "older")
+    async with running_daemon(config) as setting:
+        for _ in range(2):
+            await trade(setting, 2)
+            await snapshot_now(setting)
+            await preserved(setting)
+        last = archive.parts()[-1].last
+    shutil.rmtree(files.nats)
+    shutil.rmtree(files.snapshots)
+    (data / "older").rename(files.nats)
+    async with served(files) as client:
+        survey = await Restore(client, files, archive=archive).survey()
+        assert survey.journal is not None
+        assert survey.journal[1] < last
+        assert (survey.start, survey.last, survey.keeps_journal) == ("genesis", last, False)
+    _, begun = await restored(files, archive=archive)
+    assert begun == last + 1
+    async with running_daemon(config) as setting:
+        for _ in range(2):
+            await trade(setting, 1)
+            await snapshot_now(setting)
+        assert (await preserved(setting)).problem == ""
+    found = await audit(files, archive)
+    assert (found.problems, found.started_after, found.incarnation) == ([], 0, 2)
 
 
 async def test_connected_agents_notice_a_restore(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from exchange.adapters import bus
-from exchange.adapters.archive import Archive
+from exchange.adapters.archive import Archive, ArchiveCorrupt
 from exchange.adapters.journal import JOURNAL_STREAM
 from exchange.adapters.snapshot_copies import BUCKET, CopiesMissing, SnapshotCopies
 from exchange.adapters.snapshots import SNAPSHOT_FORMAT, SnapshotCorrupt, SnapshotStore, encode_snapshot
@@ -22,6 +22,7 @@ from exchange.daemon.host import Host
 from exchange.daemon.preserve import archive_records
 from exchange.daemon.replica import FellBehind
 from tests.cli.program import run, run_json
+from tests.cli.test_verify import Records, good_bodies
 from tests.daemon.support import WAIT_S, External, Setting, config, running_daemon, set_up_market, wait_until
 from tests.daemon.test_snapshots import flip, snapshot_now, trade
 from tests.daemon.test_standby import external, has_caught_up
@@ -180,6 +181,16 @@ async def test_a_foreign_archive_stops_trimming(tmp_path: Path) -> None:
                 await trade(setting, 1)
 
 
+async def test_an_archive_beyond_the_journal_is_of_another_history(tmp_path: Path) -> None:
+    """As after a restore: what it holds under these numbers is lost, so nothing may be trimmed for it."""
+    bodies = good_bodies(9)
+    archive = Archive(tmp_path)
+    archive.write(1, bodies)
+    with pytest.raises(ArchiveCorrupt, match="is not the archive of this journal: it ends with record 9"):
+        await archive_records(Records(bodies[:7]), archive, 6)
+    assert await archive_records(Records(bodies), archive, 6) == 9
+
+
 async def test_a_damaged_copy_is_replaced_or_dropped(tmp_path: Path) -> None:
     """It counts for nothing: before there are two good ones again, nothing is trimmed."""
     async with running_daemon(settings(tmp_path / "venue", trim="always")) as setting:
@@ -287,6 +298,30 @@ async def test_a_trimmed_journal_without_a_snapshot_stops_the_start(tmp_path: Pa
     for _ in range(2):
         with pytest.raises(DaemonError, match=r"begins at record \d+, because it was trimmed, .* no good snapshot"):
             await Daemon(config).start()
+
+
+async def test_snapshots_of_another_format_are_nothing_to_trim_behind(tmp_path: Path) -> None:
+    """After an upgrade the journal is all that a start has, until there are snapshots that this version reads."""
+    config = settings(tmp_path / "venue", trim="never", copies=False)
+    async with running_daemon(config) as setting:
+        await set_up_market(setting, "alice", "bob")
+        for _ in range(2):
+            await snapshot_and_preserve(setting)
+    store = SnapshotStore(config.data / "snapshots")
+    assert len(store.indexes()) == 2
+    for index in store.indexes():
+        earlier = msgspec.structs.replace(store.read(index), format=SNAPSHOT_FORMAT - 1)
+        store.path(index).write_bytes(encode_snapshot(earlier))
+    config = settings(tmp_path / "venue", trim="always", copies=False)
+    async with running_daemon(config) as setting:
+        done = await preserved(setting)
+        assert (done.problem, done.trim_below) == ("", 0)
+        first, done = await snapshot_and_preserve(setting)
+        assert (done.problem, done.trim_below) == ("", 0)
+        _, done = await snapshot_and_preserve(setting)
+        assert (done.problem, done.trim_below) == ("", first)
+    async with running_daemon(config) as setting:
+        await trade(setting, 1)
 
 
 async def test_a_start_without_a_usable_snapshot_replays_the_archive(tmp_path: Path) -> None:
