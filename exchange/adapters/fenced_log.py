@@ -111,7 +111,11 @@ class FencedLog(ABC):
 
     @abstractmethod
     async def _fetch(self, first: int, count: int) -> list[tuple[int, bytes]]:
-        """Return up to ``count`` records from ``first`` on, with the index of each; none when they do not come."""
+        """Return up to ``count`` records from ``first`` on, with the index of each; none when they do not come.
+
+        Raises:
+            NoAnswer: the journal cannot be asked for them.
+        """
 
     async def end_fetching(self) -> None:  # noqa: B027 - not everybody keeps something
         """Let go of what was kept to fetch more."""

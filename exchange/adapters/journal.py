@@ -54,6 +54,8 @@ _ACK_TIMEOUT_S: Final = 5.0
 _READBACK_TIMEOUT_S: Final = 2.0
 _FETCH_TIMEOUT_S: Final = 5.0
 _CONSUMER_IDLE_S: Final = 30.0
+_MISSES_MAX: Final = 2
+"""A server may be slow once: what is really missing is so twice."""
 _FETCH_RECORDS: Final = 64
 
 
@@ -224,32 +226,44 @@ class Journal(FencedLog):
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
     async def _fetch(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        losses = self._losses
         if self._consumer is None or self._consumer_next != first:
             await self.end_fetching()
-            self._consumer = await self._context.pull_subscribe(
-                JOURNAL_SUBJECT,
-                stream=JOURNAL_STREAM,
-                config=ConsumerConfig(
-                    deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                    opt_start_seq=first,
-                    ack_policy=AckPolicy.NONE,
-                    mem_storage=True,
-                    inactive_threshold=_CONSUMER_IDLE_S,
-                ),
-            )
+            try:
+                self._consumer = await self._consume(first)
+            except (TimeoutError, NatsError, OSError) as error:
+                raise self._no_answer(error, losses) from error
         try:
             fetched = await self._consumer.fetch(count, timeout=_FETCH_TIMEOUT_S)
-        except TimeoutError:
+        except (TimeoutError, NatsError, OSError) as error:
             await self.end_fetching()
-            return []
+            problem = self._no_answer(error, losses)
+            if isinstance(error, TimeoutError) and not isinstance(problem, NoConnection):
+                return []
+            raise problem from error
         records = [(msg.metadata.sequence.stream, msg.data) for msg in fetched]
         self._consumer_next = records[-1][0] + 1
         return records
 
+    async def _consume(self, first: int) -> JetStreamContext.PullSubscription:
+        return await self._context.pull_subscribe(
+            JOURNAL_SUBJECT,
+            stream=JOURNAL_STREAM,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=first,
+                ack_policy=AckPolicy.NONE,
+                mem_storage=True,
+                inactive_threshold=_CONSUMER_IDLE_S,
+            ),
+        )
+
     async def read_what_is_there(self, first: int, last: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield the records from ``first`` to ``last`` that the server gives, whatever is missing between them."""
-        expected = first
-        while expected <= last and (fetched := await self._fetch(expected, min(_FETCH_RECORDS, last - expected + 1))):
+        expected, misses = first, 0
+        while expected <= last and misses < _MISSES_MAX:
+            fetched = await self._fetch(expected, min(_FETCH_RECORDS, last - expected + 1))
+            misses = 0 if fetched else misses + 1
             for index, body in fetched:
                 if index <= last:
                     yield index, body

@@ -230,6 +230,7 @@ async def _create(
     """Create the journal unless it is there, and return the genesis that it begins with."""
     from nats.errors import Error as NatsError
 
+    from exchange.adapters.fenced_log import NoAnswer
     from exchange.daemon.venue_files import create_venue
 
     try:
@@ -237,7 +238,7 @@ async def _create(
             await _expect_journal(files, client)
             await create_venue(client, operator=operator, supply=supply, replicas=replicas)
             return await _read_genesis(client)
-    except NatsError as error:
+    except (NatsError, NoAnswer) as error:
         message = f"{url} does not create the journal: {getattr(error, 'description', None) or error!r}"
         raise CliError(message) from error
 

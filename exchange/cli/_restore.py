@@ -92,6 +92,7 @@ async def _restore(
     accept_loss: bool,
 ) -> dict[str, Any]:
     from exchange.adapters.archive import Archive
+    from exchange.adapters.fenced_log import NoAnswer
     from exchange.adapters.journal import Replaced
     from exchange.adapters.snapshots import SnapshotCorrupt
     from exchange.daemon.restore import NothingLeft, Restore
@@ -114,6 +115,9 @@ async def _restore(
                 begun = await work.begin() if accept_loss else None
             except (NothingLeft, SnapshotCorrupt) as error:
                 raise CliError(str(error)) from None
+            except NoAnswer as error:
+                message = f"the server does not answer ({error}): try again; what it keeps is not lost"
+                raise CliError(message) from None
             except Replaced as error:
                 message = f"a daemon leads this venue: stop it first ({error})"
                 raise CliError(message) from None

@@ -19,7 +19,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from exchange.adapters.archive import Archive, ArchiveCorrupt
-from exchange.adapters.fenced_log import JournalGap, NoAnswer
+from exchange.adapters.fenced_log import JournalGap
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, JournalMissing, create_stream, delete_stream
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
@@ -189,7 +189,7 @@ class Restore:
         for index in (snapshot.index, snapshot.index + 1):
             if not first <= index <= last:
                 continue
-            with contextlib.suppress(JournalGap, JournalCorrupt, NatsError):
+            with contextlib.suppress(JournalGap, JournalCorrupt):
                 body = await self._one(index)
                 named = decode_record(body).previous_hash
                 if (chain_hash(named, body) if index == snapshot.index else named) != snapshot.hash:
@@ -205,19 +205,27 @@ class Restore:
         """Replay what follows, from the archive and the journal, up to ``limit``; return the record that fails."""
         host = self._host
         at = host.engine.index + 1
-        try:
-            async for body in self._records(at):
-                if limit is not None and at > limit:
-                    break
-                host.replay(body)
-                at += 1
-        except JournalCorrupt as error:
-            self._note(str(error))
-            return at
-        except (JournalGap, ArchiveCorrupt, NatsError, NoAnswer, OSError) as error:
-            # The host is as it was: nothing of the missing record was applied.
-            self._note(str(error))
-        return None
+        missing = 0
+        while True:
+            try:
+                async for body in self._records(at):
+                    if limit is not None and at > limit:
+                        break
+                    host.replay(body)
+                    at += 1
+            except JournalCorrupt as error:
+                self._note(str(error))
+                return at
+            except JournalGap as error:
+                # A server may be slow, and what comes late is not lost; what is really missing is so twice.
+                if missing != at:
+                    missing = at
+                    continue
+                self._note(str(error))
+            except (ArchiveCorrupt, OSError) as error:
+                # The host is as it was: nothing of the missing record was applied.
+                self._note(str(error))
+            return None
 
     def _note(self, text: str) -> None:
         if text not in self._survey.notes:

@@ -19,7 +19,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from exchange.adapters.archive import Archive, ArchiveCorrupt
-from exchange.adapters.fenced_log import JournalGap
+from exchange.adapters.fenced_log import JournalGap, NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
 from exchange.adapters.snapshots import Snapshot, SnapshotCorrupt, decode_snapshot
@@ -191,7 +191,7 @@ class _Auditor:
             except JournalGap as error:
                 self.was_overtaken = await self._journal.first_index() > max(audit.first_index, audit.records + 1)
                 self._add(audit.records + 1, "gap", str(error))
-            except (TimeoutError, NatsError) as error:
+            except (TimeoutError, NatsError, NoAnswer) as error:
                 text = f"the server does not deliver record {audit.records + 1}: {error!r}"
                 self._add(audit.records + 1, "unreadable", text)
             _check_state(self._host.engine, audit)

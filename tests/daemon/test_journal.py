@@ -16,6 +16,7 @@ from nats.js.errors import APIError
 from exchange.adapters import journal as journal_module
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import EmbeddedServer
+from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.journal import (
     JOURNAL_STREAM,
     JOURNAL_SUBJECT,
@@ -121,6 +122,18 @@ class Stalls(list[bool]):
         async with asyncio.timeout(WAIT_S):
             await self.changed.wait()
         self.changed.clear()
+
+
+async def test_what_cannot_be_asked_for_is_not_missing(journal: Journal, client: Client) -> None:
+    """A record is missing only if the journal was asked for it; a standby that lost its server follows on."""
+    for index in (1, 2):
+        await journal.append(index, b"record")
+    reading = journal.read_on(1, 1)
+    assert [record async for record in reading] == [(1, b"record")]
+    await client.close()
+    for _ in range(2):
+        with pytest.raises(NoAnswer):
+            await anext(journal.read(2, 2))
 
 
 # ── the plain way ───────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from exchange.adapters import bus
 from exchange.adapters.archive import Archive
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import EmbeddedServer
+from exchange.adapters.fenced_log import NoAnswer
 from exchange.adapters.journal import Journal, Replaced, create_stream, delete_stream
 from exchange.adapters.records import encode_record
 from exchange.adapters.snapshot_copies import SnapshotCopies
@@ -204,6 +205,36 @@ async def test_a_backup_begins_an_incarnation_too(tmp_path: Path) -> None:
         assert setting.daemon.host is not None
         assert setting.daemon.host.incarnation == 2
         await trade(setting, 1)
+
+
+class SlowJournal(Journal):
+    """Stand for a server that takes too long to deliver: once, nothing comes."""
+
+    calls = 0
+
+    async def _fetch(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        self.calls += 1
+        return [] if self.calls == 1 else await super()._fetch(first, count)
+
+
+async def test_a_slow_or_silent_server_has_lost_nothing(tmp_path: Path) -> None:
+    """What comes late is read; what cannot be asked for is no reason to go on without it."""
+    data = tmp_path / "venue"
+    files = VenueFiles(data)
+    async with running_daemon(settings(data)) as setting:
+        await set_up_market(setting, "alice")
+    async with served(files) as client:
+        work = Restore(client, files)
+        work._journal = SlowJournal(client)
+        survey = await work.survey()
+        assert survey.journal is not None
+        assert (survey.last, survey.lost, survey.notes) == (survey.journal[1], 0, [])
+        assert survey.keeps_journal
+        again = Restore(client, files)
+        await again._look_at_journal()
+        await client.close()
+        with pytest.raises(NoAnswer):
+            await again._replay(None)
 
 
 async def test_nothing_left_is_said(tmp_path: Path) -> None:
