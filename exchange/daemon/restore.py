@@ -336,13 +336,18 @@ class Restore:
         partial.rename(path)
 
     async def _renew_copies(self) -> None:
-        """Copy the snapshot, and drop the copies that are of the lost history."""
+        """Copy the snapshot, and drop the copies that are of the lost history: the next leader must not keep those.
+
+        Raises:
+            nats.errors.Error: they cannot be dropped.
+        """
         copies = self._copies or SnapshotCopies(self._client)
-        try:
-            await copies.open(create=True)
+        with contextlib.suppress(CopiesMissing):
+            await copies.open()
             for index in await copies.indexes():
                 if index > self._survey.last:
                     await copies.drop(index)
+        try:
             await copy_snapshots(self._store, copies, self._keep)
         except (NatsError, SnapshotCorrupt) as error:
             log.warning("the snapshot was not copied to the server; the next one will be", error=repr(error))

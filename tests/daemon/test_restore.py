@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from nats.js.errors import APIError
 
 from agent_sdk import Agent, Gap, NotSent, OrderPlaced, OutcomeUnknown, connect
 from exchange.adapters import bus
@@ -204,6 +205,30 @@ async def test_a_backup_begins_an_incarnation_too(tmp_path: Path) -> None:
     async with running_daemon(settings(data)) as setting:
         assert setting.daemon.host is not None
         assert setting.daemon.host.incarnation == 2
+        await trade(setting, 1)
+
+
+async def test_copies_of_the_lost_history_must_go(tmp_path: Path) -> None:
+    """They have higher numbers, so a leader would keep them instead of its own: without that nothing is restored."""
+    data = tmp_path / "venue"
+    files = VenueFiles(data)
+    async with running_daemon(settings(data)) as setting:
+        await set_up_market(setting, "alice", "bob")
+        index = await snapshot_now(setting)
+        await preserved(setting)
+        await trade(setting, 1)
+    mark = files.high_water.read_bytes()
+    async with served(files) as client:
+        await SnapshotCopies(client).put(index + 1_000, files.snapshots / f"{index}.snapshot")
+        stream = (await client.jetstream().stream_info("OBJ_SNAPSHOTS")).config
+        await client.jetstream().update_stream(stream.evolve(sealed=True))
+    with pytest.raises(APIError):
+        await restored(files)
+    assert files.high_water.read_bytes() == mark
+    async with served(files) as client:
+        await client.jetstream().delete_object_store("SNAPSHOTS")
+    await restored(files)
+    async with running_daemon(settings(data)) as setting:
         await trade(setting, 1)
 
 
