@@ -308,6 +308,11 @@ def _resolved(note: PoisonNote, found: _Found | None) -> list[PoisonNote]:
     suspects = note.suspects if found is None else [note.suspects[found.suspect]]
     blamed: list[PoisonNote] = []
     for agent, body in suspects:
-        command: Any = decode_command(body)
+        try:
+            command: Any = decode_command(body)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            # Of another version: here it is refused before it runs.
+            log.warning("a suspect cannot be read", agent=agent, error=str(error))
+            continue
         blamed.append(_blame(msgspec.structs.replace(note, is_certain=found is not None), agent, command, body))
     return blamed

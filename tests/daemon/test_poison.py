@@ -154,6 +154,17 @@ def test_what_cannot_be_found_is_suspected(tmp_path: Path) -> None:
     assert [(each[1].agent, each[1].is_certain) for each in made] == [("alice", False), ("bob", False)]
 
 
+def test_a_suspect_of_another_version_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    """What this version cannot read cannot run here, either; the others are suspected all the same."""
+    desk = Desk(tmp_path)
+    step = desk.apply(order("alice"))
+    newer = msgspec.msgpack.encode({"type": "orders.not_yet", "id": "s.1", "valid_until_us": 1})
+    desk.poisons.note(Poisoned(step.batch, None, "a cosmic ray"))
+    desk.poisons.notes[0].suspects.insert(0, ("bob", newer))
+    desk.poisons.resolve(desk.host.engine)
+    assert [(note.kind, note.agent) for note in desk.poisons.notes] == [("command", "alice")]
+
+
 def test_an_event_that_cannot_be_encoded_is_found(tmp_path: Path) -> None:
     """The batch broke when its events were collected, so it is tried out, too."""
 
