@@ -363,20 +363,24 @@ async def test_connected_agents_notice_a_restore(tmp_path: Path) -> None:
             assert (await work.survey()).lost >= 3
             await work.begin()
         async with running_daemon(external.config()) as setting, asyncio.timeout(WAIT_S):
-            with pytest.raises((OutcomeUnknown, NotSent)):
-                await hanging
-            await wait_until(lambda: isinstance(events[-1], Gap), "nobody was told")
-            gap = events[-1]
-            assert [order.id for order in gap.account.orders] == [kept.id]
+            (came,) = await asyncio.gather(hanging, return_exceptions=True)
+            await wait_until(lambda: any(isinstance(event, Gap) for event in events), "nobody was told")
+            (gap,) = [event for event in events if isinstance(event, Gap)]
             assert gap.missed_from == heard + 1
             assert gap.missed_to == gap.account.event_seq < heard
             again = await alice.buy("cpu", 1, "1.03")
             assert alice._connection.session.token != session
-            # Numbers are used anew: another order has the one of an order that is lost.
-            assert again.id == lost[0].id
-            await wait_until(lambda: events[-1] is not gap, "events do not go on")
-            assert events[-1].seq == gap.missed_to + 1
-            assert {order.id for order in await alice.open_orders()} == {kept.id, again.id}
+            await wait_until(lambda: heard_of(events, again.id), "events do not go on")
+            assert events[events.index(gap) + 1].seq == gap.missed_to + 1
+            open_orders = {order.id for order in await alice.open_orders()}
+            # What hung is not known to have run; its copy may have come to the new history before the news of that.
+            ran = len(open_orders) - 2
+            told_at_most = (OutcomeUnknown,) if ran else (OutcomeUnknown, NotSent)
+            assert isinstance(came, told_at_most) or came.id in open_orders
+            # Numbers are used anew: other orders have those of orders that are lost.
+            assert open_orders == {kept.id, *(order.id for order in lost[: ran + 1])}
+            assert again.id == lost[ran].id
+            assert [order.id for order in gap.account.orders][:1] == [kept.id]
 
 
 def heard_of(events: list[Any], order_id: int) -> bool:
