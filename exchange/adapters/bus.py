@@ -195,7 +195,7 @@ async def connect(
 
 def _note(problems: dict[str, None], error: Exception) -> None:
     if len(problems) < _PROBLEMS_TOLD:
-        problems[repr(error)] = None
+        problems[explain_tls(error) or repr(error)] = None
 
 
 def _is_refusal(error: Exception) -> bool:

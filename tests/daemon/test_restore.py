@@ -194,6 +194,16 @@ async def test_records_after_a_damaged_one_are_put_aside(tmp_path: Path) -> None
     assert (found.problems, found.started_after, found.archived) == ([], 0, last)
 
 
+def test_a_file_that_is_no_snapshot_is_named(tmp_path: Path) -> None:
+    """Which file, and what is wrong with it; nothing is changed."""
+    data, file = tmp_path / "venue", tmp_path / "some.file"
+    run_json("init", "--data", data)
+    file.write_bytes(b"x" * 100)
+    done = run("restore", "--data", data, "--snapshot", file)
+    assert done.returncode == 1
+    assert f"{file} is no good snapshot: its 100 bytes" in done.stderr
+
+
 async def test_a_backup_begins_an_incarnation_too(tmp_path: Path) -> None:
     """Nothing is known to be lost there, and agents must know all the same that time was turned back."""
     data = tmp_path / "venue"

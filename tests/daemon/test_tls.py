@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from agent_sdk import ConnectionFailed, CredentialsError, connect
+from exchange.adapters import bus
 from exchange.daemon import Daemon, DaemonError
 from exchange.tls import TlsFiles, TlsFilesError
 from tests.cli.program import Serving, environment, run
@@ -87,6 +88,13 @@ async def test_a_server_of_another_authority_is_not_spoken_to(venue: Setting, fi
         with pytest.raises(ConnectionFailed, match=r"certificate is not trusted .*NATS_CA"):
             async with connect(venue.url, venue.creds("operator"), ca=ca, timeout=5):
                 pass
+
+
+async def test_a_daemon_says_what_is_wrong_with_a_certificate(venue: Setting, files: Files) -> None:
+    """The daemon's connections try again for a while; in the end they say so in the same words as the SDK."""
+    with pytest.raises(bus.BusError, match=r"certificate is not trusted .*NATS_CA") as raised:
+        await bus.connect(venue.url, venue.creds("operator"), "gateway", tls=TlsFiles(files.other_ca))
+    assert "SSL" not in str(raised.value)
 
 
 async def test_a_server_for_another_name_is_not_spoken_to(venue: Setting, files: Files) -> None:
