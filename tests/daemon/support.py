@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import time
 from base64 import urlsafe_b64encode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,12 +25,12 @@ from exchange.daemon.venue_files import VenueFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 __all__ = [
     "External",
     "Setting",
     "config",
+    "freeze",
     "open_client",
     "raw_socket",
     "running_daemon",
@@ -45,6 +49,16 @@ def config(data: Path, **nats_settings: Any) -> Config:
         metrics=MetricsSettings(port=0),
         log=LogSettings(level="warning"),
     )
+
+
+def freeze(pid: int) -> None:
+    """Stop a process with SIGSTOP, and return once none of its threads runs: on a busy machine they go on for a bit."""
+    os.kill(pid, signal.SIGSTOP)
+    give_up_at = time.monotonic() + WAIT_S
+    threads = Path(f"/proc/{pid}/task")
+    # Behind the name in brackets stands the state.
+    while any(stat.read_text().rpartition(")")[2].split()[0] not in "Tt" for stat in threads.glob("*/stat")):
+        assert time.monotonic() < give_up_at, f"process {pid} does not stop"
 
 
 async def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
@@ -203,6 +217,11 @@ class External:
         """Send the server a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Let the server stand still from now on."""
+        assert self._process is not None
+        freeze(self._process.pid)
 
     async def stop(self) -> None:
         """Stop the server."""

@@ -26,6 +26,7 @@ from exchange.adapters.journal import (
     Replaced,
     create_stream,
 )
+from tests.daemon.support import freeze
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -98,7 +99,7 @@ async def read_all(journal: Journal, first: int = 1) -> list[tuple[int, bytes]]:
 def paused(server: EmbeddedServer) -> Iterator[None]:
     """Stop the server's process for the length of the block: it takes what is sent, and says nothing."""
     assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
+    freeze(server.pid)
     try:
         yield
     finally:

@@ -216,7 +216,7 @@ async def test_a_slow_journal_does_not_silence_a_leader_for_good(external: Exter
         await set_up_market(setting, "alice")
         async with setting.connect("alice") as alice:
             placing = asyncio.create_task(alice.buy("cpu", 1, "1.00"))
-            external.signal(signal.SIGSTOP)
+            external.freeze()
             done, _ = await asyncio.wait({placing}, timeout=2 * TAKEOVER_S)
             external.signal(signal.SIGCONT)
             assert not done
