@@ -399,7 +399,9 @@ class Gateway:
         inbox.commands.clear()
         inbox.queries.clear()
         inbox.bytes = 0
-        self.on_flood(inbox.agent)
+        # That a venue which takes nothing refuses much is not its agents' fault.
+        if self.closed is None:
+            self.on_flood(inbox.agent)
 
     def count_undecodable(self) -> None:
         """Count a message whose subject or reply subject is not even ASCII."""

@@ -8,6 +8,7 @@ from exchange.adapters.gateway import GatewayLimits
 from exchange.daemon.host import Host
 from exchange.messages.admin import RevokeAgent
 from exchange.messages.base import VENUE_AGENT
+from exchange.messages.reasons import RefusalReason
 from tests.gateway.desk import Desk
 
 
@@ -50,6 +51,24 @@ def test_who_floods_is_shut_out_and_reported(message: bytes, reply: str | None) 
     assert desk.do("alice", desk.order("alice"))["status"] == "accepted"
     flood(desk, "alice", 60)
     assert reported == ["alice", "alice"]
+
+
+def test_nobody_is_reported_for_what_a_closed_venue_refuses() -> None:
+    """While the journal does not answer, trading on looks like a flood; it is dropped, but cuts nobody off."""
+    desk = Desk(GatewayLimits(refusals_per_s=10, refusals_burst=50))
+    desk.open_market("alice", "bob")
+    reported: list[str] = []
+    gateway = desk.host.gateway
+    gateway.on_flood = reported.append
+    gateway.closed = RefusalReason.JOURNAL_UNAVAILABLE
+    for _ in range(200):
+        desk.post("alice", desk.order("alice"))
+    assert (gateway.refusals["journal_unavailable"], gateway.dropped["flooding"], reported) == (51, 149, [])
+    gateway.closed = None
+    desk.now_s += 1.0
+    assert desk.do("alice", desk.order("alice"))["status"] == "accepted"
+    flood(desk, "alice", 60)
+    assert reported == ["alice"]
 
 
 def test_what_a_flooder_has_waiting_is_dropped() -> None:
