@@ -41,7 +41,12 @@ class JournalCorrupt(Exception):
 
 
 class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
-    """Hold one batch as it is stored. ``commands`` are pairs of the sender and the canonical bytes."""
+    """Hold one batch as it is stored. ``commands`` are pairs of the sender and the canonical bytes.
+
+    ``writer`` is a token of the process that wrote it. Two that take over at the same instant have the same to say,
+    and whoever reads a record back to see whether it is its own must not take the other's for it. Records of before
+    there were writers have none.
+    """
 
     format: int
     incarnation: int
@@ -51,6 +56,7 @@ class JournalRecord(msgspec.Struct, array_like=True, frozen=True):
     previous_hash: bytes
     commands: list[tuple[str, msgspec.Raw]]
     outputs_hash: bytes
+    writer: str = ""
 
 
 _record = msgspec.msgpack.Decoder(JournalRecord)
@@ -61,7 +67,7 @@ def chain_hash(previous_hash: bytes, body: bytes) -> bytes:
     return blake2b(previous_hash + body, digest_size=32).digest()
 
 
-def encode_record(batch: Batch, outputs: Outputs, previous_hash: bytes, incarnation: int) -> bytes:
+def encode_record(batch: Batch, outputs: Outputs, previous_hash: bytes, incarnation: int, writer: str = "") -> bytes:
     """Return the body of the record of a batch that has been applied."""
     return _encode(
         JournalRecord(
@@ -73,6 +79,7 @@ def encode_record(batch: Batch, outputs: Outputs, previous_hash: bytes, incarnat
             previous_hash,
             [(agent, msgspec.Raw(body)) for agent, _, body in batch.submissions],
             outputs.digest(),
+            writer,
         )
     )
 

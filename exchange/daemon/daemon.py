@@ -36,7 +36,7 @@ from exchange.daemon.preserver import Preserver
 from exchange.daemon.recovery import explain_missing, fetch_newer, load_newest
 from exchange.daemon.replica import ClockRefused, Replica, StartOver, TakeoverRefused, stall_handler
 from exchange.daemon.snapshotter import Snapshotter
-from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue
+from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue, new_writer
 from exchange.nats_client import NatsClient
 from exchange.tls import TlsFiles
 
@@ -157,7 +157,10 @@ class Daemon:
             await self._fetch_newer(journal_creds)
         # Before there are connections, which would be given up while it takes its time.
         host, snapshot = load_newest(
-            self._store, lambda: Host(send=self._egress.refuse, now_s=time.monotonic, limits=self.config.limits)
+            self._store,
+            lambda: Host(
+                send=self._egress.refuse, now_s=time.monotonic, limits=self.config.limits, writer=new_writer()
+            ),
         )
         core = bus.Ingress()
         await self._connect(journal_creds, "journal", core, on_disconnect=self._lose_journal)

@@ -59,7 +59,8 @@ class Step(NamedTuple):
 class Host:
     """Run one venue: take messages in, apply batches, give out what may leave.
 
-    ``send`` publishes a refusal at once; ``now_s`` is a monotonic clock in seconds.
+    ``send`` publishes a refusal at once; ``now_s`` is a monotonic clock in seconds; ``writer`` is a token that no
+    other process writes into its records.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Host:
         now_s: Callable[[], float],
         limits: GatewayLimits | None = None,
         engine: Engine | None = None,
+        writer: str = "",
     ) -> None:
         self.engine = engine or Engine()
         self.gateway = Gateway(self.engine, limits or GatewayLimits(), send, now_s)
@@ -79,6 +81,7 @@ class Host:
         started_s = now_s()
         self.answers.uptime_s = lambda: now_s() - started_s
         self.incarnation = 1
+        self._writer = writer
         self._own: list[Command] = []
         self.hash = GENESIS_HASH
         """The chain hash of the last record, which the next one names."""
@@ -134,7 +137,7 @@ class Host:
         batch = Batch(epoch, self.engine.index + 1, time_us, submissions)
         try:
             outputs = self.engine.apply(batch)
-            body = encode_record(batch, outputs, self.hash, self.incarnation)
+            body = encode_record(batch, outputs, self.hash, self.incarnation, self._writer)
         except MemoryError:
             # The machine's, and nobody's fault in particular.
             raise

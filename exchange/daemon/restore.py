@@ -28,6 +28,7 @@ from exchange.adapters.snapshots import Snapshot, SnapshotCorrupt, SnapshotStore
 from exchange.daemon.host import Host
 from exchange.daemon.preserve import archive_records, copy_snapshots
 from exchange.daemon.snapshotter import prove
+from exchange.daemon.venue_files import new_writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -354,7 +355,7 @@ class Restore:
 
 
 def _new_host() -> Host:
-    return Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+    return Host(send=lambda _subject, _payload: None, now_s=time.monotonic, writer=new_writer())
 
 
 def _name(index: int, path: Path | None) -> str:

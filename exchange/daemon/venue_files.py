@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from exchange.messages.admin import Settings
 
-__all__ = ["OPERATOR", "VenueFiles", "create_venue"]
+__all__ = ["OPERATOR", "VenueFiles", "create_venue", "new_writer"]
 
 _keys_written: Final = crash_point("keys_written")
 _stream_created: Final = crash_point("stream_created")
@@ -99,6 +100,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def new_writer() -> str:
+    """Return a token for the records of this process that no other one has."""
+    return secrets.token_hex(8)
+
+
 async def create_venue(
     client: Client,
     *,
@@ -121,7 +127,7 @@ async def create_venue(
     await SnapshotCopies(client).open(create=True)
     if await journal.last_index():
         return
-    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
+    host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic, writer=new_writer())
     batch = genesis_batch(operator, time.time_ns() // 1_000, supply, settings)
     step = host.apply(batch.submissions, [], batch.time_us, batch.epoch)
     await journal.append(step.batch.index, step.body)

@@ -18,7 +18,7 @@ from exchange.adapters.embedded_server import EmbeddedServer
 from exchange.adapters.fenced_log import FencedLog
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal
-from exchange.adapters.records import GENESIS_HASH, chain_hash, encode_record
+from exchange.adapters.records import GENESIS_HASH, chain_hash, decode_record, encode_record
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon import Host
 from exchange.daemon.venue_files import VenueFiles
@@ -91,7 +91,8 @@ def _swap(bodies: list[bytes]) -> None:
 
 
 def _flip(bodies: list[bytes]) -> None:
-    bodies[2] = bodies[2][:-1] + bytes([bodies[2][-1] ^ 1])
+    body, told = bodies[2], decode_record(bodies[2]).outputs_hash
+    bodies[2] = body.replace(told, told[:-1] + bytes([told[-1] ^ 1]))
 
 
 def _garble(bodies: list[bytes]) -> None:

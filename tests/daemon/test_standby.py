@@ -144,8 +144,8 @@ class Nobody:
     """Be a way out on which nothing may leave."""
 
     async def send(self, messages: list[tuple[str, bytes]]) -> None:
-        """Refuse to send."""
-        raise AssertionError(messages)
+        """Send nothing."""
+        assert messages == []
 
     def silence(self) -> None:
         """Be silent already."""
@@ -170,6 +170,32 @@ async def test_a_refused_takeover_is_said_apart(external: External, tmp_path: Pa
                     await replica.take_lead()
         assert not lease.is_held
         high_water.close()
+
+
+async def test_of_two_that_take_over_at_the_same_instant_one_leads(external: External, tmp_path: Path) -> None:
+    """Their first records say the same at the same time, and still only one of them is taken for its writer's own."""
+    async with external.journal() as client, contextlib.AsyncExitStack() as stack:
+        replicas = []
+        for name in ("left", "right"):
+            host = Host(send=lambda _subject, _payload: None, now_s=lambda: 0.0, writer=name)
+            journal, high_water = Journal(client), HighWaterFile(tmp_path / name)
+            stack.callback(high_water.close)
+            await journal.open()
+            store = SnapshotStore(tmp_path / "snapshots")
+            replica = Replica(
+                host=host, journal=journal, egress=Nobody(), lease=Lease(TAKEOVER_S), high_water=high_water,
+                store=store, snapshots=Snapshotter(store, 0), metrics=Metrics(host),
+                new_clock=lambda time_us: VenueClock(time_us, monotonic_ns=lambda: 0, wall_ns=lambda: 0),
+            )  # fmt: skip
+            await replica.recover(None)
+            replicas.append(replica)
+        left, right = replicas
+        async with asyncio.timeout(WAIT_S):
+            await left.take_lead()
+            assert left.lease.is_held
+            with pytest.raises(TakeoverRefused, match="another leader wrote record 2"):
+                await right.take_lead()
+        assert left.host.hash != right.host.hash
 
 
 async def test_a_standby_takes_snapshots_and_starts_from_them(external: External) -> None:

@@ -203,7 +203,13 @@ class Node:
         limits = GatewayLimits(**plan.limits)
         host, snapshot = load_newest(
             store,
-            lambda: Host(send=egress.refuse, now_s=clocks.monotonic_s, limits=limits, engine=poisonable_engine()),
+            lambda: Host(
+                send=egress.refuse,
+                now_s=clocks.monotonic_s,
+                limits=limits,
+                engine=poisonable_engine(),
+                writer=program.name,
+            ),
         )
         self.host = host
 
