@@ -437,6 +437,9 @@ class Agent:
         """Iterate over the best ``depth`` levels: the present ones, then the latest after each change."""
         return aiter(BookFeed(self._connection, self._catalog, market, depth))
 
-    def trades(self, market: str) -> AsyncIterator[Trade]:
-        """Iterate over the trades of a market from now on."""
-        return aiter(TradesFeed(self._connection, self._catalog, market))
+    def trades(self, market: str, after: int | None = None) -> AsyncIterator[Trade]:
+        """Iterate over the trades of a market: those after the trade with id ``after``, by default from now on.
+
+        Now is when the venue answers. To miss none, give the newest id of `recent_trades`, or 0 where there are none.
+        """
+        return aiter(TradesFeed(self._connection, self._catalog, market, after))

@@ -336,15 +336,15 @@ class BookFeed(_Feed[BookMessage, BookResult, Book]):
 
 
 class TradesFeed(_Feed[TradesMessage, TradesResult, Trade]):
-    """Follow the trades of a market from now on, each once and in order."""
+    """Follow the trades of a market after one of them, or from now on, each once and in order."""
 
     channel = "trades"
     _decode = msgspec.json.Decoder(TradesMessage).decode
 
-    def __init__(self, connection: Connection, catalog: Catalog, market: str) -> None:
+    def __init__(self, connection: Connection, catalog: Catalog, market: str, after: int | None = None) -> None:
         super().__init__(connection, catalog, market)
         self._ready: deque[tuple[WireTrade, bool]] = deque()
-        self._last_id: int | None = None
+        self._last_id = after
         self._is_overrun = False
 
     def _take_in(self, message: TradesMessage, *, is_chained: bool) -> bool:

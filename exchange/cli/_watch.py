@@ -65,13 +65,14 @@ async def _watch(venue: Venue, market: str, depth: int, seconds: float | None, j
         await agent.market(market)
         screen = _Screen(market, depth)
         screen.trades.extend(await agent.recent_trades(market, _TRADES_SHOWN))
+        after = screen.trades[-1].id if screen.trades else 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if json:
-                    await _follow(agent, market, depth, _print_book, _print_trade)
+                    await _follow(agent, market, depth, after, _print_book, _print_trade)
                 else:
                     with Live(get_renderable=screen.render, console=console(), refresh_per_second=_FRAMES_PER_S):
-                        await _follow(agent, market, depth, screen.show_book, screen.trades.append)
+                        await _follow(agent, market, depth, after, screen.show_book, screen.trades.append)
         if not json and not sys.stdout.isatty():
             # rich ends the last picture with a new line on terminals only.
             sys.stdout.write("\n")
@@ -81,6 +82,7 @@ async def _follow(
     agent: Agent,
     market: str,
     depth: int,
+    after: int,
     on_book: Callable[[Book], None],
     on_trade: Callable[[Trade], None],
 ) -> None:
@@ -91,7 +93,7 @@ async def _follow(
             on_book(book)
 
     async def trades() -> None:
-        async for trade in agent.trades(market):
+        async for trade in agent.trades(market, after):
             on_trade(trade)
 
     try:

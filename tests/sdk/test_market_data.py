@@ -216,6 +216,28 @@ def test_trades_are_delivered_once_from_now_on() -> None:
     run(main())
 
 
+def test_trades_go_on_after_a_known_one() -> None:
+    """Whoever names the newest trade that it knows misses none of those before the venue answers."""
+
+    async def main() -> None:
+        venue = ScriptedVenue()
+        feeder = Feeder(venue)
+        async with connected(venue) as agent:
+            assert await agent.recent_trades("cpu") == []
+            feeder.trade(1)
+            from_the_first = agent.trades("cpu", after=0)
+            assert (await anext(from_the_first)).id == 1
+            known = (await agent.recent_trades("cpu"))[-1].id
+            feeder.trade(2)
+            feeder.trade(3)
+            trades = agent.trades("cpu", after=known)
+            assert [(await anext(trades)).id for _ in range(2)] == [2, 3]
+            feeder.trade(4)
+            assert (await anext(trades)).id == 4
+
+    run(main())
+
+
 def test_trades_that_cannot_be_fetched_any_more_are_a_told_gap() -> None:
     """When more was missed than the venue can list, the next trade says so."""
 
