@@ -162,7 +162,7 @@ class Leader:
                 await self.begin()
             if gateway.has_queries() and lease.is_held:
                 # Between two batches the state is durable: a read never shows what could be lost.
-                await self._egress.send(host.answer_queries(_QUERIES_PER_TURN))
+                await self._say(host.answer_queries(_QUERIES_PER_TURN))
             # Whoever stood still for so long that another may lead finds out first.
             is_beat = loop.time() >= next_beat or not lease.is_held
             if gateway.has_commands() or is_beat or host.has_own() or self._is_due():
@@ -170,7 +170,7 @@ class Leader:
                 self._snapshots.offer(host)
             if is_beat:
                 next_beat = loop.time() + lease.beat_s
-                await self._egress.send([host.heartbeat()])
+                await self._say([host.heartbeat()])
             if not gateway.has_commands() and not gateway.has_queries():
                 await self._wait(next_beat)
             else:
@@ -243,7 +243,7 @@ class Leader:
         _before_events()
         messages = self._host.release(step)
         released = perf_counter()
-        await self._send_events(messages)
+        await self._say(messages)
         sent = perf_counter()
         self._metrics.observe_batch(
             step,
@@ -253,6 +253,16 @@ class Leader:
             egress_s=replied - stored + sent - released,
             since_replies_s=sent - replied,
         )
+
+    async def _say(self, messages: list[tuple[str, bytes]]) -> None:
+        """Send what is asked for again where it is missed, unless this process stood still since its last record.
+
+        Somebody else may lead by then. If nobody does, a new epoch tells everybody to ask again.
+        """
+        if self._lease.is_lost:
+            self._new_epoch = True
+        else:
+            await self._send_events(messages)
 
     def _check(self, step: Step) -> None:
         ledger = self._host.engine.ledger

@@ -40,6 +40,11 @@ class Lease:
         """Return whether nobody else can be leading."""
         return self.now_s() < self._ends_s
 
+    @property
+    def is_lost(self) -> bool:
+        """Return whether somebody else may be leading by now."""
+        return self.now_s() >= self._ends_s + self.duration_s
+
     def renew(self, began_s: float) -> None:
         """Count from ``began_s``, when a write was begun that is stored now."""
         self._ends_s = began_s + self.duration_s
