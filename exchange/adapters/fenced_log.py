@@ -75,21 +75,21 @@ class FencedLog(ABC):
             NoAnswer: the journal does not answer.
         """
 
+    @abstractmethod
     async def first_index(self) -> int:
         """Return the index of the first record that is still kept, one more than the last where none is.
 
         Raises:
             NoAnswer: the journal does not answer.
         """
-        return 1
 
+    @abstractmethod
     async def trim(self, first: int) -> None:
         """Let go of all records before ``first``.
 
         Raises:
             NoAnswer: they may be gone or not; asking again does no harm.
         """
-        raise NotImplementedError
 
     @abstractmethod
     async def _publish(self, index: int, body: bytes) -> dict[str, Any]:
