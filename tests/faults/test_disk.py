@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tests.faults.venue_process import VenueProcess
 
 UNAVAILABLE = "journal_unavailable"
+STARTED_AGAIN = "starting it again"
 REFUSED_WITHIN_S = 20.0
 
 
@@ -175,17 +176,22 @@ async def test_a_disk_that_fails_to_sync_loses_nothing(tmp_path: Path) -> None:
     """When the server's fsync fails nothing is acknowledged, and the daemon starts its server again."""
     took_s = []
     async with trading_venue(tmp_path, 24) as (venue, traders):
-        for _ in range(2):
+        for times in (1, 2):
             await asyncio.sleep(0.5)
             server = server_pid(venue.files)
             async with failing_syncs(server):
                 started = asyncio.get_running_loop().time()
-                await refused(traders)
+                # It may do so before anybody has sent a command that had to be refused.
+                await wait_until(
+                    lambda: venue.said().count(STARTED_AGAIN) == times,  # noqa: B023 - awaited here
+                    "the server is not started again",
+                    REFUSED_WITHIN_S,
+                )
             await trading_again(traders)
             took_s.append(asyncio.get_running_loop().time() - started)
             assert server_pid(venue.files) != server
             await prove_so_far(traders)
-        assert venue.said().count("starting it again") == 2
+        assert venue.said().count(STARTED_AGAIN) == 2
         await finish(venue, traders, "fsync fails")
         record(
             "fsync of the embedded nats-server fails with EIO under load",
