@@ -31,10 +31,26 @@ __all__ = [
     "encode_snapshot",
 ]
 
-SNAPSHOT_FORMAT: Final = 2
+SNAPSHOT_FORMAT: Final = 3
 """The layout of the state; a version that cannot read it replays the journal instead."""
 
-MIGRATIONS: Final[dict[int, Callable[[list[Any]], list[Any]]]] = {}
+_STATE_HASH, _STATE = 5, 6
+"""Where they stand among the fields."""
+
+
+def _dump_anew(fields: list[Any]) -> list[Any]:
+    """Bring the state to the present layout: what is new since then begins empty, or as its default says."""
+    from exchange.engine import Engine, hash_state
+
+    engine = Engine()
+    engine.load(fields[_STATE])
+    state = engine.dump()
+    migrated = [3, *fields[1:]]
+    migrated[_STATE], migrated[_STATE_HASH] = state, hash_state(state)
+    return migrated
+
+
+MIGRATIONS: Final[dict[int, Callable[[list[Any]], list[Any]]]] = {2: _dump_anew}
 """How the fields of a snapshot of one format become those of the next, ``format`` among them. What has none is
 replayed instead: all there was before a release, for one."""
 

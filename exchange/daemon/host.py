@@ -134,7 +134,7 @@ class Host:
         Raises:
             Poisoned: it cannot be applied; this host must not be used any more.
         """
-        batch = Batch(epoch, self.engine.index + 1, time_us, submissions)
+        batch = Batch(epoch, self.engine.index + 1, time_us, submissions, self.hash)
         try:
             outputs = self.engine.apply(batch)
             body = encode_record(batch, outputs, self.hash, self.incarnation, self._writer)
@@ -298,7 +298,7 @@ def decode_batch(record: JournalRecord) -> Batch:
             message = f"record {record.index}: a command of {agent} cannot be read: {error}"
             raise JournalCorrupt(message) from error
         submissions.append((agent, command, raw))
-    return Batch(record.epoch, record.index, record.time_us, submissions)
+    return Batch(record.epoch, record.index, record.time_us, submissions, record.previous_hash)
 
 
 def _split(first: int, events: list[msgspec.Raw]) -> list[tuple[int, bytes]]:

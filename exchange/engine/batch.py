@@ -25,13 +25,17 @@ A plain tuple, because those are made and taken apart without a call, and this i
 class Batch:
     """Hold what one journal record says happened, at one venue time."""
 
-    __slots__ = ("epoch", "index", "submissions", "time_us")
+    __slots__ = ("epoch", "index", "previous_hash", "submissions", "time_us")
 
-    def __init__(self, epoch: int, index: int, time_us: int, submissions: list[Submission]) -> None:
+    def __init__(
+        self, epoch: int, index: int, time_us: int, submissions: list[Submission], previous_hash: bytes = b""
+    ) -> None:
         self.epoch = epoch
         self.index = index
         self.time_us = time_us
         self.submissions = submissions
+        self.previous_hash = previous_hash
+        """The chain hash of the record before: chance, for the rules that need some."""
 
 
 AgentEvents = tuple[str, int, int, bytes]

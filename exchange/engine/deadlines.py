@@ -49,6 +49,7 @@ class Deadlines(Scheduler):
         """When a scope that had been stopped began to work again."""
         self._waiting: dict[str, dict[int, None]] = {}
         """Due deadlines by what stops them; they are live, but not in the heap."""
+        self.grace_us = GRACE_US
         self.time_us = 0
         """The time of the batch under way; the engine sets it."""
 
@@ -161,8 +162,8 @@ class Deadlines(Scheduler):
             return False
         since_us = max(self._works_since_us.get(scope, -1) for scope in scopes)
         # What was moved has its grace whole: a stop within it begins it anew.
-        if entry[0] <= since_us or (act.is_moved and self.time_us < since_us + GRACE_US):
-            moved = (since_us + GRACE_US, number, entry[2], entry[3])
+        if entry[0] <= since_us or (act.is_moved and self.time_us < since_us + self.grace_us):
+            moved = (since_us + self.grace_us, number, entry[2], entry[3])
             act.is_moved = True
             self._live[number] = moved
             heappush(self._heap, moved)

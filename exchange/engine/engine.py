@@ -176,6 +176,7 @@ class Engine:
             raise EngineBroken(message)
         outage_us = batch.time_us - context.time_us
         context.index = batch.index
+        context.previous_hash = batch.previous_hash
         context.time_us = context.stamp = self.ledger.time_us = self._deadlines.time_us = batch.time_us
         self._waking, self._due, self._executed = "", None, None
         if batch.epoch != context.epoch:
@@ -482,6 +483,7 @@ class Engine:
         business, clock, deadlines, sessions = msgspec.msgpack.decode(dumped)
         ledger, agents, context.venue_state, settings, mechanisms = business
         context.settings = msgspec.convert(settings, Settings)
+        self._deadlines.grace_us = context.settings.act_grace_seconds * 1_000_000
         context.epoch, context.index, time_us = clock
         context.time_us = context.stamp = self.ledger.time_us = self._deadlines.time_us = time_us
         self._deadlines.load(deadlines)
@@ -494,6 +496,7 @@ class Engine:
             for name, session_state in states:
                 session = remembered[name] = Session(name)
                 session.load(session_state)
+        # One that did not exist when this was dumped begins as it is.
         for family, state in mechanisms:
             self.mechanisms[family].load(state)
         for family, suspension in list(context.suspended.items()):

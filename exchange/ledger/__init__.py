@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exchange.ledger.accounts import Account, AccountKind, Asset, Balance, KindTotal
 from exchange.ledger.ledger import Ledger, LedgerError, Leg
-from exchange.ledger.meters import SpendMeter
+from exchange.ledger.meters import LienWatch, SpendMeter, Watch
 
 __all__ = [
     "Account",
@@ -15,5 +15,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Leg",
+    "LienWatch",
     "SpendMeter",
+    "Watch",
 ]

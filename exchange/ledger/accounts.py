@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from exchange.ledger.meters import SpendMeter
+    from exchange.ledger.meters import Watch
 
 __all__ = ["ACCOUNT_KINDS", "Account", "AccountKind", "Asset", "Balance", "KindTotal"]
 
@@ -54,8 +54,8 @@ class Balance:
         self.available = 0
         self.held = 0
         self.total = asset.totals[account.kind]
-        # Only credit balances of agents with a spend limit have meters; None keeps the others fast.
-        self.meters: tuple[SpendMeter, ...] | None = None
+        # Only credit balances of agents with a spend limit or a lien have any; None keeps the others fast.
+        self.meters: tuple[Watch, ...] | None = None
 
 
 class Account:

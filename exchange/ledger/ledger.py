@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from exchange.ledger.accounts import Account, AccountKind, Asset, Balance
-from exchange.ledger.meters import SpendMeter
+from exchange.ledger.meters import SpendMeter, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,9 @@ class Ledger:
         self.meters: dict[tuple[str, str], SpendMeter] = {}
         self.moved: dict[Asset, None] = {}
         """Assets that moved between accounts or were issued since the last look."""
-        self.metered: dict[SpendMeter, None] = {}
+        self._is_watched = False
+        """Whether any balance ever had a meter."""
+        self.metered: dict[Watch, None] = {}
         """Meters that moved since the last look, in the order in which they did."""
 
     # ── accounts and assets ─────────────────────────────────────────────────────────────────────
@@ -64,6 +66,17 @@ class Ledger:
             raise LedgerError(message)
         account = self.accounts[name] = Account(name, kind)
         return account
+
+    def close_account(self, name: str) -> None:
+        """Forget an account that has nothing.
+
+        Raises:
+            LedgerError: it has something.
+        """
+        if any(balance.available or balance.held for balance in self.accounts[name].balances.values()):
+            message = f"account {name!r} is not empty"
+            raise LedgerError(message)
+        del self.accounts[name]
 
     def balance(self, account: str, asset: str) -> Balance:
         """Return the balance of an account in an asset, opened at zero when it is the first time."""
@@ -129,7 +142,7 @@ class Ledger:
                 balance.total.amount += delta
                 balance.asset.unbalanced += delta
         self._close(legs, dipped=dipped)
-        if self.meters:
+        if self._is_watched:
             self._meter(legs)
 
     def _close(self, legs: list[Leg], *, dipped: bool) -> None:
@@ -181,9 +194,18 @@ class Ledger:
         """Let a meter count the movements of these balances."""
         self.meters[meter.scope, meter.subject] = meter
         for balance in balances:
-            present = balance.meters or ()
-            if meter not in present:
-                balance.meters = (*present, meter)
+            self.watch(balance, meter)
+
+    def watch(self, balance: Balance, watch: Watch) -> None:
+        """Let something be told of every movement of a balance."""
+        self._is_watched = True
+        present = balance.meters or ()
+        if watch not in present:
+            balance.meters = (*present, watch)
+
+    def unwatch(self, balance: Balance, watch: Watch) -> None:
+        """Tell it no more."""
+        balance.meters = tuple(each for each in balance.meters or () if each is not watch) or None
 
     # ── proof ───────────────────────────────────────────────────────────────────────────────────
 
@@ -204,7 +226,7 @@ class Ledger:
         """Return the broken invariants, found by counting every account anew (slow)."""
         broken: list[str] = []
         sums: dict[tuple[str, AccountKind], int] = {}
-        held: dict[SpendMeter, int] = {}
+        held: dict[Watch, int] = {}
         for account in self.accounts.values():
             for balance in account.balances.values():
                 if balance.available < 0 or balance.held < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final, Literal
 
-__all__ = ["SpendMeter"]
+__all__ = ["LienWatch", "SpendMeter", "Watch"]
 
 _BUCKETS: Final = 64
 """A rolling period is counted in so many buckets, so its memory is bounded and its grain is 1/64."""
@@ -14,7 +14,30 @@ _WARN_PERCENT: Final = 80
 _FULL_PERCENT: Final = 100
 
 
-class SpendMeter:
+class Watch:
+    """Be told of every movement of the balances it hangs on; the engine lets mechanisms react after the command."""
+
+    __slots__ = ()
+
+    def move(self, held: int, spent: int, time_us: int) -> None:
+        """Count a movement: so much more on hold, so much spent; negative amounts come back."""
+
+    def allows(self, amount: int, time_us: int) -> bool:
+        """Return whether ``amount`` more may be held or spent now; changes nothing."""
+        del amount, time_us
+        return True
+
+
+class LienWatch(Watch):
+    """Notice when something moves on the account of an agent that owes."""
+
+    __slots__ = ("agent",)
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+
+
+class SpendMeter(Watch):
     """Count what one agent, or one owner over all its agents, spends and holds.
 
     Amounts are in the credit's smallest unit. Spending is net: what comes in counts against what

@@ -7,11 +7,13 @@ from typing import Final
 from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.base import Mechanism
 from exchange.mechanisms.orders import Orders
+from exchange.mechanisms.payments import Payments
 
 __all__ = ["REGISTRY"]
 
 REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Admin,
     Orders,
+    Payments,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

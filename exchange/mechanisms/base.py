@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
+from exchange.mechanisms.cashier import Cashier
 from exchange.mechanisms.quarantine import Quarantine
 from exchange.messages.base import Command, Event, Outcome, Query, Result
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from exchange.ledger import Ledger
+    from exchange.mechanisms.tally import Row
     from exchange.messages.admin import Settings
     from exchange.messages.base import Role
     from exchange.messages.orders import Trade
@@ -100,6 +102,9 @@ class AgentRecord:
 class Scheduler(ABC):
     """Say what a mechanism may ask of the engine's deadlines; the engine implements it."""
 
+    grace_us: int
+    """How long after a stop an act is still in time whose deadline fell into it."""
+
     @abstractmethod
     def schedule(self, deadline_us: int, kind: str, *args: str | int) -> int:
         """Let ``kind`` fire with ``args`` at ``deadline_us``; return the id to cancel it with."""
@@ -141,12 +146,15 @@ class Context:
     __slots__ = (
         "_reactions",
         "agents",
+        "cashier",
         "deadlines",
         "dirty",
         "epoch",
+        "fleets",
         "follow_ups",
         "index",
         "ledger",
+        "previous_hash",
         "quarantine",
         "rejections",
         "settings",
@@ -167,11 +175,15 @@ class Context:
         self.stamp: Any = 0
         self.index = 0
         self.epoch = 0
+        self.previous_hash = b""
+        """The chain hash of the record before this batch's, which nobody could know beforehand."""
         self.venue_state: VenueState = "open"
         self.suspended: dict[str, SuspensionState] = {}
         """The mechanisms that were suspended, by family."""
         self.quarantine = Quarantine()
         self.agents: dict[str, AgentRecord] = {}
+        self.fleets: dict[str, list[str]] = {}
+        """The agents of each owner, the oldest first, revoked ones included."""
         # Outputs of the batch under way.
         self.dirty: list[AgentRecord] = []
         self.trades: list[Trade] = []
@@ -179,6 +191,7 @@ class Context:
         self.rejections: dict[str, int] = {}
         self.follow_ups: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._reactions: dict[type, list[Callable[[Any], None]]] = {}
+        self.cashier = Cashier(self)
 
     def emit(self, agent: AgentRecord, event: Event) -> None:
         """Give a private event its number and send it to an agent; it leaves with the batch."""
@@ -270,6 +283,15 @@ class Mechanism(ABC):
 
     def on_resume(self) -> None:  # noqa: B027 - most have nothing to do
         """Adapt to being resumed: until now there were no deadlines, and perhaps no commands."""
+
+    def metrics(self) -> Iterable[Row]:
+        """Return what operators may want to watch, at most 1,000 rows; called by another thread, so copy what changes.
+
+        A name that ends in ``_total`` is a counter's. Amounts are in smallest units, and are exported in whole ones
+        where the name (less ``_total``) ends in ``_credits``; microseconds as seconds where it ends in ``_seconds``.
+        Nothing sealed may show.
+        """
+        return ()
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:  # noqa: B027 - most need none
         """Find the read-only views of other mechanisms that this one declares it needs."""

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["AgentAdmitted", "AgentEnded", "MarketStateOrdered", "MechanismStateOrdered", "VenueReopened"]
+__all__ = [
+    "AgentAdmitted",
+    "AgentEnded",
+    "DisputeDecided",
+    "DisputeOpened",
+    "MarketStateOrdered",
+    "MechanismStateOrdered",
+    "SettlementAgreed",
+    "SettlementDelivered",
+    "SettlementFailed",
+    "SettlementFinal",
+    "SettlementOpened",
+    "SettlementTerms",
+    "SwitchLapsed",
+    "UnitsLeased",
+    "VenueReopened",
+]
 
 
 class AgentAdmitted(NamedTuple):
@@ -36,3 +52,127 @@ class MechanismStateOrdered(NamedTuple):
 
     family: str
     state: Literal["open", "cancel_only", "halted"]
+
+
+class SwitchLapsed(NamedTuple):
+    """An agent did not renew its dead man's switch: what binds it to nothing yet is withdrawn."""
+
+    agent: str
+
+
+# ── settlements ─────────────────────────────────────────────────────────────────────────────────
+
+
+class SettlementTerms(NamedTuple):
+    """Say what a payer and a provider agreed on; amounts are in the credit's smallest unit.
+
+    Past ``deliver_by_us`` a delivery costs ``late_per_hour`` per started hour, for ``late_hours``. The ``attester`` may
+    deliver or confirm in the place of a party. ``lease_seconds`` above 0: the provider has a work lease of so long,
+    which it must renew. ``quantity`` units of ``asset`` go to the payer when it is completed, else back.
+    ``unsecured_bond`` is not in escrow: the provider had nothing, and is debited by force if it fails.
+    """
+
+    payer: str
+    provider: str
+    price: int
+    bond: int
+    deliver_by_us: int
+    confirm_seconds: int = 86_400
+    late_hours: int = 0
+    late_per_hour: int = 0
+    attester: str | None = None
+    lease_seconds: int = 0
+    asset: str = ""
+    quantity: int = 0
+    title: str = ""
+    unsecured_bond: int = 0
+
+
+class SettlementAgreed(NamedTuple):
+    """Something is to be delivered: ``settlements`` opens a settlement, and owns the escrow from now on.
+
+    ``origin`` is a cause such as ``tasks:17``; ``escrow`` the account that has price, bond and units, nothing else.
+    """
+
+    origin: str
+    escrow: str
+    terms: SettlementTerms
+
+
+class SettlementOpened(NamedTuple):
+    """A settlement was opened for an origin; ``fencing_token`` is 0 without a work lease."""
+
+    origin: str
+    settlement: int
+    fencing_token: int
+
+
+class SettlementDelivered(NamedTuple):
+    """A provider, or the attester for it, says that it has delivered; not final yet."""
+
+    origin: str
+    settlement: int
+    delivered_us: int
+
+
+class SettlementFailed(NamedTuple):
+    """Nothing was delivered in time, or the work lease lapsed; not final yet unless ``SettlementFinal`` follows."""
+
+    origin: str
+    settlement: int
+    why: Literal["undelivered", "lease_lapsed", "given_up"]
+
+
+class SettlementFinal(NamedTuple):
+    """A settlement ended for good, and its money has moved; ``score`` (0 to 100) is the attester's, if it gave one."""
+
+    origin: str
+    settlement: int
+    terms: SettlementTerms
+    outcome: Literal["completed", "failed"]
+    paid: int
+    delivered_us: int | None
+    score: int | None
+
+
+# ── disputes ────────────────────────────────────────────────────────────────────────────────────
+
+
+class DisputeOpened(NamedTuple):
+    """Somebody disputes what ``family`` knows as ``number``: it is frozen until it is decided."""
+
+    family: str
+    number: int
+    dispute: int
+    disputer: str
+
+
+class DisputeDecided(NamedTuple):
+    """A dispute was decided; not ``upheld``: what silence would have brought happens."""
+
+    family: str
+    number: int
+    dispute: int
+    upheld: bool
+
+
+# ── leases ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class UnitsLeased(NamedTuple):
+    """A trade in a lease market: ``escrow`` has rent, compensation and the lessor's units, and goes to ``leases``.
+
+    ``value`` is the rent for the whole term; ``compensation`` what the lessor forfeits by revoking.
+    """
+
+    market: str
+    trade_id: int
+    escrow: str
+    lessee: str
+    lessor: str
+    asset: str
+    quantity: int
+    price: int
+    value: int
+    compensation: int
+    term_seconds: int

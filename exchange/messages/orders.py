@@ -79,7 +79,7 @@ OrderStatus = Literal["new", "partially_filled", "filled", "canceled", "expired"
 Liquidity = Literal["maker", "taker", "auction"]
 Phase = Literal["open", "auction", "cancel_only", "halted"]
 Settlement = Literal["instant"]
-CancelReason = Literal["requested", "mass_cancel", "dead_man", "revoked"]
+CancelReason = Literal["requested", "mass_cancel", "dead_man", "revoked", "forced_debit"]
 ExpireReason = Literal["time_in_force", "gtd", "self_trade", "price_band", "effects_cap", "budget_spent"]
 
 

@@ -60,6 +60,11 @@ class Reason(StrEnum):
     TOO_MANY_OPEN_ORDERS = "too_many_open_orders"
     DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
     POST_ONLY_WOULD_TRADE = "post_only_would_trade"
+    # Settlements and disputes.
+    # Tasks.
+    # Leases.
+    # Expertise.
+    # Packages and contracts.
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from exchange.engine import Batch, Engine, Outputs, genesis_batch
+from exchange.engine import Batch, Engine, Outputs, Submission, genesis_batch
 from exchange.mechanisms import REGISTRY
 from exchange.messages import event_union
 from exchange.messages.admin import GetBalances, IssueAsset, RegisterAgent, RegisterAsset, Settings
@@ -79,6 +79,12 @@ class Answer:
     outcome: _AnyOutcome
     encoded: bytes
     unchanged: bool
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the outcome as the wire has it, with whatever its mechanism added."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.encoded)
+        return decoded
 
     @property
     def accepted(self) -> bool:
@@ -185,7 +191,7 @@ class Venue:
         submissions = [(agent, command, encode_command(command)) for agent, command in commands]
         self.hashed_last = len(submissions) == 1 and self._proves
         before = self.engine.business_hash() if self.hashed_last else ""
-        outputs = self._apply(Batch(self.epoch, self.engine.index + 1, self.time_us, submissions))
+        outputs = self._apply(self._batch(self.time_us, submissions))
         unchanged = before != "" and before == self.engine.business_hash()
         return [Answer(_decode_outcome(encoded), encoded, unchanged) for encoded in outputs.outcomes]
 
@@ -217,7 +223,7 @@ class Venue:
 
     def advance_to(self, time_us: int) -> None:
         """Let venue time come to ``time_us`` in one empty batch."""
-        self._apply(Batch(self.epoch, self.engine.index + 1, time_us, []))
+        self._apply(self._batch(time_us, []))
 
     def change_leader(self, outage_seconds: int = 0) -> None:
         """Let a new leader begin the next epoch after an outage."""
@@ -272,6 +278,10 @@ class Venue:
         return result.orders
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────
+
+    def _batch(self, time_us: int, submissions: list[Submission]) -> Batch:
+        """Make the next batch; what stands for the chain of records is the digest of the batch before."""
+        return Batch(self.epoch, self.engine.index + 1, time_us, submissions, self.digests[-1])
 
     @property
     def _proves(self) -> bool:

@@ -8,11 +8,10 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.mechanisms.admin import Admin
-from exchange.mechanisms.orders import Orders
-from exchange.mechanisms.orders.naive import NaiveOrders
+from exchange.mechanisms import REGISTRY
 from exchange.testing import SECOND_US, Venue
 from tests.core.driver import Driver, trading_venue
+from tests.core.registries import NAIVE
 
 LONG_RUN_COMMANDS: Final = 20_000
 
@@ -21,8 +20,8 @@ class Pair:
     """Drive two venues alike and compare what comes out."""
 
     def __init__(self, random: Random, *, check_every: int = 1) -> None:
-        self.fast = trading_venue((Admin, Orders), check_every=check_every)
-        self.naive = trading_venue((Admin, NaiveOrders), check_every=check_every)
+        self.fast = trading_venue(REGISTRY, check_every=check_every)
+        self.naive = trading_venue(NAIVE, check_every=check_every)
         self._driver = Driver(random)
         self.reasons: dict[str, int] = {}
         self.commands = 0
@@ -92,6 +91,6 @@ def test_both_books_do_the_same_in_a_long_run() -> None:
 
 def test_a_naive_venue_runs_the_same_scene() -> None:
     """The reference book is an ordinary book: a trade in it is a trade."""
-    venue: Venue = trading_venue((Admin, NaiveOrders))
+    venue: Venue = trading_venue(NAIVE)
     venue.sell("ann", 2, 1_000, market="plain")
     assert venue.buy("cid", 2, 1_000, market="plain").brief == "filled 2+0"

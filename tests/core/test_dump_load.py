@@ -10,22 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.engine import Engine, hash_state
-from exchange.mechanisms.admin import Admin
+from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import EngineBroken
-from exchange.mechanisms.orders import Orders
-from exchange.mechanisms.orders.naive import NaiveOrders
 from exchange.messages.admin import HaltAgent, ResumeAgent, SetSpendLimit
 from exchange.messages.base import WINDOW_OUTCOMES
 from exchange.messages.orders import CancelAllAfter, PlaceOrder
 from exchange.messages.reasons import Reason
 from exchange.testing import OPERATOR, SECOND_US, Venue, assert_rejected
 from tests.core.driver import Driver, trading_venue
+from tests.core.registries import NAIVE
 
 if TYPE_CHECKING:
     from exchange.mechanisms.base import Mechanism
 
-FAST: Final = (Admin, Orders)
-NAIVE: Final = (Admin, NaiveOrders)
+FAST: Final = REGISTRY
 
 
 def reload(venue: Venue, mechanisms: tuple[type[Mechanism], ...] = FAST) -> None:

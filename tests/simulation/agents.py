@@ -23,7 +23,7 @@ from agent_sdk.errors import (
     RequestTimeout,
     VenueUnavailable,
 )
-from agent_sdk.event_models import Gap
+from agent_sdk.event_models import Gap, VenueEvent
 from agent_sdk.session import Draft
 from exchange.messages.admin import RegisterAgent
 from exchange.messages.venue import GetOutcome, OutcomeResult
@@ -209,8 +209,12 @@ class HonestAgent:
 
     def _family(self) -> str:
         share = 0.8 if self.view.is_operator else 0.04
-        rest = [family for family in COMMANDS if family != "admin"]
-        return "admin" if self.random.random() < share else self.random.choice(rest)
+        dice = self.random.random()
+        if dice < share:
+            return "admin"
+        # Orders are most of what a venue has to do, and all that market data is about.
+        rest = [family for family in COMMANDS if family not in ("admin", "orders")]
+        return "orders" if dice < 0.6 or not rest else self.random.choice(rest)
 
     async def _command(self, agent: Agent) -> None:
         await self._give(agent, self._draw(self._family()))
@@ -346,6 +350,8 @@ class HonestAgent:
         async for event in agent.events(since=len(self.heard)):
             self.world.hear_event(self, event)
             self.heard.append(event)
+            if isinstance(event, VenueEvent):
+                self.view.hear(event.message)
             if isinstance(event, Gap):
                 return
             if self._reads_slowly and not self.world.is_closing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -9,10 +10,9 @@ import msgspec
 from agent_sdk.event_models import Gap
 from exchange.daemon.host import Host, decode_batch
 from exchange.engine import Engine
-from exchange.mechanisms.admin import Admin
-from exchange.mechanisms.orders.naive import NaiveOrders
 from exchange.messages import event_union
-from tests.simulation.naive_ledger import NaiveLedger
+from tests.core.registries import NAIVE
+from tests.simulation.naive_ledger import VENUE, NaiveLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Audit:
     """Hold what the journal says happened, by the naive book and the naive ledger."""
 
     def __init__(self) -> None:
-        self.engine = Engine((Admin, NaiveOrders))
+        self.engine = Engine(NAIVE)
         self.ledger = NaiveLedger()
         self.outcomes: dict[tuple[str, str], list[bytes]] = {}
         """All outcomes of each agent's command id, in order: those of its repetitions too."""
@@ -116,14 +116,21 @@ def _check_books(world: World, found: Audit) -> None:
 def _balance_problems(found: Audit) -> Iterator[str]:
     ledger, engine = found.ledger, found.engine
     held, unknown = ledger.held()
+    venue: dict[str, int] = defaultdict(int)
     for account in engine.ledger.accounts.values():
         for asset, balance in account.balances.items():
             key = (account.name, asset)
             total = balance.available + balance.held
+            if account.kind != "agent":
+                venue[asset] += total - ledger.totals.get(key, 0)
+                continue
             if total != ledger.totals.get(key, 0):
                 yield f"{account.name} has {total} of {asset}, by its events {ledger.totals.get(key, 0)}"
             if key not in unknown and balance.held != held.get(key, 0):
                 yield f"{account.name} holds {balance.held} of {asset}, its orders need {held.get(key, 0)}"
+    for asset, amount in venue.items():
+        if amount != ledger.totals.get((VENUE, asset), 0):
+            yield f"escrows and the venue have {amount} of {asset}, by events {ledger.totals.get((VENUE, asset), 0)}"
     for name, asset_record in engine.ledger.assets.items():
         if asset_record.issued != ledger.issued.get(name, 0):
             yield f"{asset_record.issued} of {name} are issued, commanded were {ledger.issued.get(name, 0)}"

@@ -28,11 +28,15 @@ from exchange.messages.orders import (
     OrderPlaced,
     OrderReduced,
 )
+from exchange.messages.payments import PaymentPosted
 
 if TYPE_CHECKING:
     from exchange.messages.base import Command, Event
 
-__all__ = ["NaiveLedger", "NaiveOrder"]
+__all__ = ["VENUE", "NaiveLedger", "NaiveOrder"]
+
+VENUE: Final = "$escrows"
+"""Stands for all escrows, and for what mechanisms paid into ``treasury``, ``public_fund`` and ``fees``."""
 
 _BP: Final = 10_000
 
@@ -70,6 +74,8 @@ class NaiveLedger:
         self.totals: dict[tuple[str, str], int] = defaultdict(int)
         """What each account has of each asset, held or not."""
         self.issued: dict[str, int] = defaultdict(int)
+        self.holds: dict[tuple[str, str], int] = defaultdict(int)
+        """What is held for other mechanisms than ``orders``."""
         self.orders: dict[int, NaiveOrder] = {}
         self.trades: dict[str, dict[int, _Trade]] = defaultdict(dict)
         self.problems: list[str] = []
@@ -145,7 +151,13 @@ class NaiveLedger:
                 self.totals[agent, "credit"] += event.endowment
         elif isinstance(event, AssetChanged):
             self.totals[agent, event.asset] += event.quantity
-        elif isinstance(event, OrderPlaced):
+        elif isinstance(event, PaymentPosted):
+            self._move(agent, event)
+        else:
+            self._hear_of_orders(agent, event)
+
+    def _hear_of_orders(self, agent: str, event: Event) -> None:
+        if isinstance(event, OrderPlaced):
             self._place(agent, event)
         elif isinstance(event, OrderFilled):
             self._fill(agent, event)
@@ -156,6 +168,15 @@ class NaiveLedger:
             order.remaining, order.price = event.remaining, event.price
         elif isinstance(event, OrderReduced) and event.order_id in self.orders:
             self.orders[event.order_id].remaining = event.remaining
+
+    def _move(self, agent: str, event: PaymentPosted) -> None:
+        """Count what a mechanism did with a balance: what an agent does not have, an escrow has, or the venue."""
+        total = event.available + event.held
+        self.totals[agent, event.asset] += total
+        self.totals[VENUE, event.asset] -= total
+        self.holds[agent, event.asset] += event.held
+        if self.holds[agent, event.asset] < 0:
+            self.problems.append(f"{agent} holds {self.holds[agent, event.asset]} of {event.asset}")
 
     def _place(self, agent: str, event: OrderPlaced) -> None:
         first = self._placed_by.setdefault((agent, event.command_id), event.order_id)
@@ -192,6 +213,8 @@ class NaiveLedger:
         """Return what live orders must hold by account and asset, and where that is not known from events."""
         held: dict[tuple[str, str], int] = defaultdict(int)
         unknown: dict[tuple[str, str], None] = {}
+        for key, amount in self.holds.items():
+            held[key] += amount
         for order in self.orders.values():
             terms = self._markets[order.market]
             if not order.is_buy:
@@ -211,7 +234,7 @@ class NaiveLedger:
         sums: dict[str, int] = defaultdict(int)
         for (account, asset), total in self.totals.items():
             sums[asset] += total
-            if total < 0:
+            if total < 0 and account != VENUE:
                 problems.append(f"{account} has {total} of {asset}")
         problems += [
             f"{sums[asset]} of {asset}, issued {total}" for asset, total in self.issued.items() if sums[asset] != total

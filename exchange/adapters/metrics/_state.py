@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from exchange.engine import Engine
     from exchange.ledger import Asset
     from exchange.mechanisms.orders.market import Market
+    from exchange.mechanisms.tally import Row
 
 __all__ = ["LABELLED_MAX", "OTHER", "StateCollector", "Venue"]
 
@@ -85,9 +86,7 @@ class StateCollector:
         yield GaugeMetricFamily("exchange_agents", "Registered agents.", agents)
         yield from self._poison()
         for family, mechanism in self._venue.engine.mechanisms.items():
-            hook = getattr(mechanism, "metrics", None)
-            if hook is not None:
-                yield from self._mechanism(family, hook)
+            yield from self._mechanism(family, mechanism.metrics)
 
     def _gateway(self) -> Iterator[Metric]:
         gateway = self._venue.gateway
@@ -187,13 +186,11 @@ class StateCollector:
 
     # ── mechanisms ──────────────────────────────────────────────────────────────────────────────
 
-    def _mechanism(
-        self, family: str, hook: Callable[[], Iterable[tuple[str, str, Mapping[str, str], float]]]
-    ) -> Iterator[Metric]:
+    def _mechanism(self, family: str, hook: Callable[[], Iterable[Row]]) -> Iterator[Metric]:
         """Export what a mechanism says of itself: rows of name, help, labels, value.
 
         A name that ends in ``_total`` is a counter's, any other a gauge's; all are prefixed with
-        ``exchange_`` and the mechanism's family.
+        ``exchange_`` and the mechanism's family. `Mechanism.metrics` says what is scaled.
         """
         found: dict[str, Metric] = {}
         try:
@@ -202,7 +199,7 @@ class StateCollector:
                 if metric is None:
                     kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
                     metric = found[name] = kind(f"exchange_{family}_{name}", text, labels=list(labels))
-                metric.add_sample(f"exchange_{family}_{name}", dict(labels), value)
+                metric.add_sample(f"exchange_{family}_{name}", dict(labels), value / _unit(name))
         except Exception:
             # The others' figures are worth more than this one's, and this is no place to fail.
             if family not in self._failed:
@@ -210,6 +207,12 @@ class StateCollector:
                 log.exception("a mechanism's metrics cannot be read", mechanism=family)
             return
         yield from found.values()
+
+
+def _unit(name: str) -> int:
+    """Return how many of what a mechanism counts make one of what its metric is in."""
+    bare = name.removesuffix("_total")
+    return _CREDIT_SCALE if bare.endswith("_credits") else 1_000_000 if bare.endswith("_seconds") else 1
 
 
 def _best_bid(market: Market) -> int | None:

@@ -72,9 +72,9 @@ class Admin(Mechanism):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._markets: MarketDirectory | None = None
-        # What each owner's agents were endowed with, and its agents, the oldest first.
+        # What each owner's agents were endowed with.
         self.endowed: dict[str, int] = {}
-        self.fleets: dict[str, list[str]] = {}
+        self.fleets = context.fleets
         self._queries = Queries(self)
         self.suspending = Suspending(context)
         context.react(SpendMeter, self._report_spending)
@@ -117,6 +117,7 @@ class Admin(Mechanism):
         if agent.agent_id != VENUE_AGENT or ledger.assets:
             return self.context.reject(command, Reason.NOT_PERMITTED, "the genesis happens once, in record 1")
         self.context.settings = command.settings
+        self.context.deadlines.grace_us = command.settings.act_grace_seconds * _SECOND_US
         ledger.register_asset(CREDIT, CREDIT_DECIMALS, None)
         for name in ("treasury", "public_fund", "fees"):
             ledger.open_account(name, name)
@@ -238,6 +239,7 @@ class Admin(Mechanism):
         heirs = [name for name in self.fleets[owner] if context.agents[name].state != "revoked"]
         heir = heirs[0] if heirs else "treasury"
         ledger = context.ledger
+        context.cashier.pay_liens(agent_id, ledger.balance(agent_id, CREDIT).available)
         for asset in list(ledger.accounts[agent_id].balances):
             source = ledger.balance(agent_id, asset)
             if source.held:
@@ -418,7 +420,7 @@ class Admin(Mechanism):
         endowed, fleets, suspending = state
         self.suspending.load(suspending)
         self.endowed = dict(endowed)
-        self.fleets = {owner: list(agents) for owner, agents in fleets}
+        self.fleets.update((owner, list(agents)) for owner, agents in fleets)
         ledger = self.context.ledger
         # In the order in which they were set, as each balance has them.
         for meter in list(ledger.meters.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exchange.mechanisms.base import EngineBroken
+from exchange.mechanisms.facts import SwitchLapsed
 from exchange.messages.orders import (
     CancelAllAfter,
     CancelOrder,
@@ -157,6 +158,7 @@ class Canceling:
             # It could not be renewed: its period starts anew.
             self._arm(trader, trader.switch_seconds)
             return
+        self._context.announce(SwitchLapsed(agent_id))
         _, left = self._cancel_all((trader,), "dead_man")
         if left:
             trader.switch_id = self._context.deadlines.schedule(
@@ -181,6 +183,15 @@ class Canceling:
         self._arm(trader, 0)
         for order in trader.orders.sorted():
             self.cancel(order, "revoked")
+
+    def release_for(self, agent_id: str, amount: int) -> None:
+        """Cancel the newest buy orders of a debtor, until ``amount`` is available or none is left."""
+        trader = self._orders.traders[agent_id]
+        for order in reversed(trader.orders.sorted()):
+            if trader.credit.available >= amount:
+                return
+            if order.is_buy and order.hold:
+                self.cancel(order, "forced_debit")
 
     def rearm_switches(self, fact: VenueReopened | None = None) -> None:
         """Start every armed switch anew: it could not be renewed."""

@@ -89,6 +89,7 @@ class Orders(Mechanism):
         context.react(AgentEnded, self._canceling.wind_up)
         context.react(MarketStateOrdered, self.phases.order_state)
         context.react(VenueReopened, self._canceling.rearm_switches)
+        context.cashier.on_debit(self._canceling)
 
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
@@ -531,7 +532,7 @@ class Orders(Mechanism):
 
     def _load_market(self, state: Any) -> None:
         """Open a market as it was, with its orders."""
-        terms = CreateMarket(**dict(zip(CreateMarket.__struct_fields__, ("-", 0, *state[0]), strict=True)))
+        terms = CreateMarket(**dict(zip(CreateMarket.__struct_fields__, ("-", 0, *state[0]), strict=False)))
         market = Market(terms, self.context.ledger.assets[terms.base], type(self).new_book())
         market.load(state)
         self.markets[market.market_id] = market
