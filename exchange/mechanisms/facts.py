@@ -9,6 +9,7 @@ __all__ = [
     "AgentEnded",
     "DisputeDecided",
     "DisputeOpened",
+    "DisputeTerms",
     "MarketStateOrdered",
     "MechanismStateOrdered",
     "SettlementAgreed",
@@ -136,6 +137,19 @@ class SettlementFinal(NamedTuple):
 
 
 # ── disputes ────────────────────────────────────────────────────────────────────────────────────
+
+
+class DisputeTerms(NamedTuple):
+    """Say of something that may be disputed now: who is for it and who against, and what it is about.
+
+    ``claimant`` wins when the dispute is upheld, ``respondent`` when it is not; both are agents. ``amount`` is what the
+    deposit is a share of. Agents of the owners in ``excluded`` do not judge, nor do those of the two.
+    """
+
+    claimant: str
+    respondent: str
+    amount: int
+    excluded: tuple[str, ...] = ()
 
 
 class DisputeOpened(NamedTuple):
