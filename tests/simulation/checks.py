@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.simulation.agents import Told
     from tests.simulation.world import World
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "audit", "balance_problems", "order_problems"]
 
 _NOT_REMEMBERED: Final = frozenset(
     {
@@ -108,13 +108,17 @@ def _check_replay(world: World, found: Audit) -> None:
 
 def _check_books(world: World, found: Audit) -> None:
     """Compare balances, open orders and trades with what agents could count themselves."""
-    problems = [*found.ledger.check(), *_balance_problems(found), *_order_problems(found)]
+    problems = [
+        *found.ledger.check(),
+        *balance_problems(found.engine, found.ledger),
+        *order_problems(found.engine, found.ledger),
+    ]
     if problems:
         world.violate("the_naive_ledger_agrees", "; ".join(problems[:3]))
 
 
-def _balance_problems(found: Audit) -> Iterator[str]:
-    ledger, engine = found.ledger, found.engine
+def balance_problems(engine: Engine, ledger: NaiveLedger) -> Iterator[str]:
+    """Yield the balances that are not what agents could count themselves."""
     held, unknown = ledger.held()
     venue: dict[str, int] = defaultdict(int)
     for account in engine.ledger.accounts.values():
@@ -136,8 +140,9 @@ def _balance_problems(found: Audit) -> Iterator[str]:
             yield f"{asset_record.issued} of {name} are issued, commanded were {ledger.issued.get(name, 0)}"
 
 
-def _order_problems(found: Audit) -> Iterator[str]:
-    ledger, orders = found.ledger, found.engine.mechanisms["orders"]
+def order_problems(engine: Engine, ledger: NaiveLedger) -> Iterator[str]:
+    """Yield the orders and trades that are not what agents heard of."""
+    orders: Any = engine.mechanisms["orders"]
     live = {
         order.order_id: (trader.agent.agent_id, order.market.market_id, order.is_buy, order.remaining)
         for trader in orders.traders.values()

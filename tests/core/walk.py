@@ -1,0 +1,194 @@
+"""Walk at random through all mechanisms: agents do what they might do, over weeks of venue time, in a venue in memory.
+
+The commands are those that the simulation draws. Time jumps, mostly to a deadline or to the microsecond before it; now
+and then another leader begins after an outage, and the engine is dumped and loaded. Invariants are proven all the
+time; at the end the books are compared with the naive ledger's, and a replay with what happened.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from exchange.engine import Batch, Engine, Outputs
+from exchange.mechanisms import REGISTRY
+from exchange.messages import family_of, tag_of
+from exchange.messages.admin import RegisterAgent, Settings
+from exchange.messages.base import VENUE_AGENT
+from exchange.testing import OPERATOR, SECOND_US, Venue
+from tests.simulation.checks import balance_problems, order_problems
+from tests.simulation.commands import COMMANDS
+from tests.simulation.commands.view import MarketTerms, View
+from tests.simulation.naive_ledger import NaiveLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exchange.messages.base import Command, Event
+    from exchange.testing import Answer
+
+__all__ = ["AGENTS", "Walk", "walk"]
+
+AGENTS: Final = ("ann", "amy", "ben", "cid", "dot", "eve", "fay", "gus")
+_OWNERS: Final = ("a", "a", "b", "c", "d", "e", "f", "g")
+_MARKETS: Final = (MarketTerms("plain", "cpu", 1, 1), MarketTerms("fees", "gpu", 10, 10))
+_SKILLS: Final = ["python", "rust"]
+_HOUR_US: Final = 3_600 * SECOND_US
+_CREDIT: Final = 1_000_000
+
+
+class _BookedVenue(Venue):
+    """Keep the books a second time."""
+
+    def __init__(self, *, check_every: int) -> None:
+        self.ledger = NaiveLedger()
+        settings = Settings(max_open_orders=25, max_fills_per_command=7, max_cancels_per_command=8)
+        super().__init__(settings=settings, check_every=check_every)
+
+    def _apply(self, batch: Batch) -> Outputs:
+        outputs = super()._apply(batch)
+        commands = [
+            (agent, command, command.id, b'"status":"accepted"' in encoded)
+            for (agent, command, _), encoded in zip(batch.submissions, outputs.outcomes, strict=True)
+        ]
+        events = [
+            (agent, self._events[agent][first - 1 : first - 1 + total]) for agent, first, total, _ in outputs.events
+        ]
+        self.ledger.fold(commands, events)
+        return outputs
+
+
+class Walk:
+    """Take steps; ``accepted`` counts the commands that were, by tag.
+
+    ``families`` are those that most commands are of; by default all alike. ``observe`` sees every command with its
+    answer, for tests that keep their own account of what must come of it.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *families: str,
+        check_every: int = 4,
+        observe: Callable[[str, Command, Answer], None] | None = None,
+    ) -> None:
+        self.random = Random(seed)
+        self.venue = _BookedVenue(check_every=check_every)
+        self.accepted: dict[str, int] = {}
+        self.families = families or tuple(COMMANDS)
+        self._observe = observe
+        self._heard: dict[str, int] = {}
+        self._first_reload = 0
+        self.views: dict[str, View] = {}
+        venue = self.venue
+        roles = ["trader", "attester", "arbitrator"]
+        for name, owner in zip(AGENTS, _OWNERS, strict=True):
+            endowment = 2_000 * _CREDIT if name not in ("eve", "fay") else 3 * _CREDIT
+            venue.must(
+                OPERATOR, RegisterAgent, agent=name, owner=owner, endowment=endowment, skills=_SKILLS, roles=roles
+            )
+        venue.market("plain", base="cpu")
+        venue.market("fees", base="gpu", decimals=2, tick=10, lot=10, maker_fee_bp=7, taker_fee_bp=23)
+        for name in AGENTS:
+            venue.issue(name, 300, "cpu")
+            venue.issue(name, 3_000, "gpu")
+        for name, owner in zip((*AGENTS, OPERATOR), (*_OWNERS, OPERATOR), strict=True):
+            self.views[name] = View(name, owner, name == OPERATOR, AGENTS, tuple(dict.fromkeys(_OWNERS)), _MARKETS)
+
+    def step(self) -> None:
+        """Do the next thing."""
+        dice = self.random.random()
+        if dice < 0.72:
+            self._command()
+        elif dice < 0.97:
+            self._wait()
+        elif dice < 0.985:
+            self.venue.change_leader(self.random.choice((0, 1, 60, 7_200)))
+        else:
+            self._reload()
+        self._listen()
+
+    def run(self, steps: int) -> None:
+        """Take so many steps, then prove what can be proven only at the end."""
+        for _ in range(steps):
+            self.step()
+        self.prove()
+
+    def prove(self) -> None:
+        """Compare the books, and replay what happened."""
+        engine, ledger = self.venue.engine, self.venue.ledger
+        assert engine.check_invariants() == []
+        problems = [*ledger.check(), *balance_problems(engine, ledger), *order_problems(engine, ledger)]
+        assert problems == []
+        copy = Engine(REGISTRY)
+        for batch, digest in zip(self.venue.batches, self.venue.digests, strict=True):
+            assert copy.apply(batch).digest() == digest, batch.index
+        assert copy.state_hash() == engine.state_hash()
+
+    def _command(self) -> None:
+        random = self.random
+        agent = OPERATOR if random.random() < 0.04 else random.choice(AGENTS)
+        view = self.views[agent]
+        view.venue_time_us = self.venue.time_us
+        family = "admin" if agent == OPERATOR else random.choice(self.families)
+        kind, fields = COMMANDS[family](random, view)
+        answer = self.submit(agent, kind, **{name: value for name, value in fields.items() if value is not None})
+        order = answer.outcome.order
+        if order is not None and order.remaining:
+            view.orders.append(order.order_id)
+
+    def submit(self, agent: str, kind: type[Command], /, **fields: Any) -> Answer:
+        """Submit a command and count it."""
+        command = self.venue.command(agent, kind, **fields)
+        answer = self.venue.send(agent, command)
+        if answer.accepted:
+            tag = tag_of(kind)
+            self.accepted[tag] = self.accepted.get(tag, 0) + 1
+        if self._observe is not None:
+            self._observe(agent, command, answer)
+        self._answer_venue()
+        return answer
+
+    def _answer_venue(self) -> None:
+        """Give the commands that a daemon's own workers would give."""
+        for family, mechanism in self.venue.engine.mechanisms.items():
+            work = WORKERS.get(family)
+            if work is not None:
+                for kind, fields in work(mechanism, self.random):
+                    self.venue.submit(VENUE_AGENT, kind, **fields)
+
+    def _wait(self) -> None:
+        random, now_us = self.random, self.venue.time_us
+        due_us = self.venue.engine.next_deadline_us()
+        if due_us is None or random.random() < 0.25:
+            step = random.choice((1, SECOND_US, 30 * SECOND_US, 600 * SECOND_US, _HOUR_US))
+            self.venue.advance_to(now_us + step)
+            return
+        self.venue.advance_to(max(now_us, due_us - random.choice((0, 0, 0, 1))))
+
+    def _reload(self) -> None:
+        dumped = self.venue.engine.dump()
+        engine = Engine(REGISTRY)
+        engine.load(dumped)
+        assert engine.dump() == dumped
+        assert engine.check_invariants() == []
+        self.venue.engine = engine
+
+    def _listen(self) -> None:
+        for name, view in self.views.items():
+            events: list[Event] = self.venue.events(name)
+            for event in events[self._heard.get(name, 0) :]:
+                if family_of(type(event)) not in ("orders", "admin"):
+                    view.hear(event)
+            self._heard[name] = len(events)
+
+
+WORKERS: dict[str, Any] = {}
+"""By family: returns the commands that the daemon itself would give now, such as the answer to a problem it solved."""
+
+
+def walk(seed: int, *families: str, steps: int = 1_500) -> Walk:
+    """Return a walk that was taken, with its proofs."""
+    taken = Walk(seed, *families)
+    taken.run(steps)
+    return taken
