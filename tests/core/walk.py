@@ -75,7 +75,7 @@ class Walk:
         self.random = Random(seed)
         self.venue = _BookedVenue(check_every=check_every)
         self.accepted: dict[str, int] = {}
-        self.families = families or tuple(COMMANDS)
+        self.families = families or tuple(family for family in COMMANDS if family != "admin")
         self._observe = observe
         self._heard: dict[str, int] = {}
         self._first_reload = 0
@@ -127,11 +127,16 @@ class Walk:
 
     def _command(self) -> None:
         random = self.random
-        agent = OPERATOR if random.random() < 0.04 else random.choice(AGENTS)
+        # What stops others is undone soon, or a walk would come to a stand.
+        is_stopped = bool(self.views[OPERATOR].undo)
+        agent = OPERATOR if random.random() < (0.3 if is_stopped else 0.02) else random.choice(AGENTS)
         view = self.views[agent]
         view.venue_time_us = self.venue.time_us
         family = "admin" if agent == OPERATOR else random.choice(self.families)
-        kind, fields = COMMANDS[family](random, view)
+        if agent == OPERATOR and is_stopped:
+            kind, fields = view.undo.pop()
+        else:
+            kind, fields = COMMANDS[family](random, view)
         answer = self.submit(agent, kind, **{name: value for name, value in fields.items() if value is not None})
         order = answer.outcome.order
         if order is not None and order.remaining:
