@@ -390,6 +390,7 @@ def _() -> Any:
     "an event is gone when the terms that it is read by do not come",
     "agents_do_not_break",
     "histories_are_exact",
+    "the_venue_comes_back",
     seed=6,
 )
 def _() -> Any:

@@ -55,7 +55,10 @@ def _commands(agents: int) -> Iterator[tuple[type[Command], dict[str, Any]]]:
     band = {"market": "band", "base": "cpu", "tick": 5, "reference_price": 1_000, "price_band_bp": 150}
     yield CreateMarket, {**band, "halt_seconds": 1, "auction_seconds": 1, "maker_fee_bp": 11}
     for number, owner in zip(range(agents), OWNERS, strict=False):
-        yield RegisterAgent, {"agent": f"agent{number}", "owner": owner, "endowment": 400_000}
+        # Half of them are soon out of money with orders; the others can afford bonds and stakes.
+        endowment = 400_000 if number % 2 else 600_000_000
+        agent = {"agent": f"agent{number}", "owner": owner, "endowment": endowment}
+        yield RegisterAgent, {**agent, "roles": ["trader", "attester", "arbitrator"], "skills": ["python", "rust"]}
         yield IssueAsset, {"asset": "cpu", "agent": f"agent{number}", "quantity": 300}
         yield IssueAsset, {"asset": "gpu", "agent": f"agent{number}", "quantity": 3_000}
     yield RegisterAgent, {"agent": HOSTILE, "owner": HOSTILE, "endowment": 50_000}

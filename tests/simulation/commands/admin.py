@@ -81,4 +81,11 @@ def _operate(random: Random, view: View) -> Drawn:
 
 
 def _limit(random: Random) -> dict[str, Any]:
-    return random.choice(({"per_period": 60_000, "period_seconds": 60}, {"total": 300_000}, {"per_period": 10_000_000}))
+    limits: tuple[dict[str, Any], ...] = (
+        {"per_period": 60_000, "period_seconds": 60},
+        {"total": 300_000},
+        {"per_period": 10_000_000},
+        {"per_period": 900_000_000},
+        {"total": 10**12},
+    )
+    return random.choice(limits)
