@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
@@ -22,12 +22,43 @@ if TYPE_CHECKING:
     from exchange.adapters.credentials import Keyring
     from exchange.adapters.nsc import NscSource
     from exchange.daemon.venue_files import VenueFiles
-    from exchange.messages.admin import Genesis
+    from exchange.messages.admin import Genesis, Settings
 
 __all__ = ["init"]
 
 _SUPPLY_CREDITS: Final = 1_000_000_000
 _UNIT: Final = 10**CREDIT_DECIMALS
+
+
+class _Beginning(NamedTuple):
+    """Hold what the genesis says; without ``settings`` they are the defaults."""
+
+    supply: int
+    replicas: int
+    settings: Settings | None
+
+
+def _read_settings(given: list[str]) -> Settings | None:
+    """Return the settings of ``NAME=VALUE``."""
+    from msgspec import ValidationError, convert
+
+    from exchange.messages.admin import Settings
+
+    if not given:
+        return None
+    values: dict[str, str] = {}
+    for text in given:
+        name, is_pair, value = text.partition("=")
+        if not is_pair or name not in Settings.__struct_fields__:
+            names = ", ".join(Settings.__struct_fields__)
+            message = f"--setting {text!r} is not NAME=VALUE of a setting; there are: {names}"
+            raise CliError(message)
+        values[name] = value
+    try:
+        return convert(values, Settings, strict=False)
+    except ValidationError as error:
+        message = f"--setting: {error}"
+        raise CliError(message) from None
 
 
 def init(
@@ -39,6 +70,7 @@ def init(
     creds: Path | None = None,
     journal_creds: Path | None = None,
     replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=5))] = 1,
+    setting: Annotated[list[str] | None, Parameter(negative=())] = None,
     nsc_store: Path | None = None,
     nsc_keys: Path | None = None,
     agents_account: str | None = None,
@@ -71,6 +103,8 @@ def init(
         Credential of the journal on that server (default: the venue's own).
     replicas
         How many servers of a cluster keep the journal (default: 1).
+    setting
+        A limit or default of the rules, as NAME=VALUE, for good; amounts in smallest units. May be repeated.
     nsc_store
         Directory of an operator in nsc's stores, such as ~/.local/share/nats/nsc/stores/ACME.
     nsc_keys
@@ -99,23 +133,23 @@ def init(
     elif nsc_keys or agents_account or core_account or system_account:
         message = "--nsc-keys and the names of accounts say what is in a store of nsc: give it with --nsc-store"
         raise CliError(message)
-    asyncio.run(_init(data, operator, supply, nats, creds, journal_creds, replicas, source, json))
+    beginning = _Beginning(supply * _UNIT, replicas, _read_settings(setting or []))
+    asyncio.run(_init(data, operator, beginning, nats, creds, journal_creds, source, json))
 
 
 async def _init(
     data: Path,
     operator: str | None,
-    supply: int,
+    beginning: _Beginning,
     nats: str | None,
     creds: Path | None,
     journal_creds: Path | None,
-    replicas: int,
     source: NscSource | None,
     json: bool,
 ) -> None:
     from exchange.daemon.venue_files import VenueFiles
 
-    if nats is None and replicas != 1:
+    if nats is None and beginning.replicas != 1:
         message = "--replicas needs a cluster: give its URL with --nats"
         raise CliError(message)
     files = VenueFiles(data)
@@ -125,18 +159,17 @@ async def _init(
         is_new = not files.exists()
         keyring, name = _keys(files, operator, source)
         _write_server_files(files, keyring, nats)
-        units = supply * _UNIT
         if nats is None:
-            genesis = await _create_embedded(files, keyring, name, units)
+            genesis = await _create_embedded(files, keyring, name, beginning)
         else:
             if creds is not None:
                 async with connected(nats, creds, "gateway"):
                     pass
-            genesis = await _create_external(files, keyring, name, units, nats, journal_creds, replicas)
+            genesis = await _create_external(files, keyring, name, beginning, nats, journal_creds)
         files.finish_creation()
     finally:
         lock.release()
-    _warn_of_differences(genesis, name, units)
+    _warn_of_differences(genesis, name, beginning)
     operator_creds = files.agent_creds(name)
     _report(data, name, operator_creds, genesis.supply if genesis else None, nats, json=json, is_new=is_new)
 
@@ -184,14 +217,14 @@ def _write_server_files(files: VenueFiles, keyring: Keyring, nats: str | None) -
     (files.data / "nats-server.conf").write_text(text, encoding="utf-8")
 
 
-async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, supply: int) -> Genesis | None:
+async def _create_embedded(files: VenueFiles, keyring: Keyring, operator: str, beginning: _Beginning) -> Genesis | None:
     """Create the journal on the embedded server, started for this only."""
     from exchange.adapters.embedded_server import EmbeddedServer
 
     server = EmbeddedServer(files.nats, keyring, port=None)
     await server.start()
     try:
-        return await _create(files, server.url, keyring.journal_creds_path, operator, supply, 1)
+        return await _create(files, server.url, keyring.journal_creds_path, operator, beginning)
     finally:
         await server.stop()
 
@@ -200,10 +233,9 @@ async def _create_external(
     files: VenueFiles,
     keyring: Keyring,
     operator: str,
-    supply: int,
+    beginning: _Beginning,
     nats: str,
     journal_creds: Path | None,
-    replicas: int,
 ) -> Genesis | None:
     try:
         if keyring.is_imported:
@@ -211,7 +243,7 @@ async def _create_external(
             for path, name in ((keyring.gateway_creds_path, "gateway"), (files.agent_creds(operator), operator)):
                 async with connected(nats, path, name):
                     pass
-        return await _create(files, nats, journal_creds or keyring.journal_creds_path, operator, supply, replicas)
+        return await _create(files, nats, journal_creds or keyring.journal_creds_path, operator, beginning)
     except ServerUnusable as error:
         if keyring.is_imported:
             message = f"{error}\nIf the server does not know the accounts yet: nsc push --all; then run this again."
@@ -224,9 +256,7 @@ async def _create_external(
         raise CliError(message) from error
 
 
-async def _create(
-    files: VenueFiles, url: str, creds: Path, operator: str, supply: int, replicas: int
-) -> Genesis | None:
+async def _create(files: VenueFiles, url: str, creds: Path, operator: str, beginning: _Beginning) -> Genesis | None:
     """Create the journal unless it is there, and return the genesis that it begins with."""
     from nats.errors import Error as NatsError
 
@@ -236,7 +266,13 @@ async def _create(
     try:
         async with connected(url, creds) as client:
             await _expect_journal(files, client)
-            await create_venue(client, operator=operator, supply=supply, replicas=replicas)
+            await create_venue(
+                client,
+                operator=operator,
+                supply=beginning.supply,
+                settings=beginning.settings,
+                replicas=beginning.replicas,
+            )
             return await _read_genesis(client)
     except (NatsError, NoAnswer) as error:
         message = f"{url} does not create the journal: {getattr(error, 'description', None) or error!r}"
@@ -290,7 +326,7 @@ async def _read_genesis(client: Any) -> Genesis | None:
     raise CliError(message)
 
 
-def _warn_of_differences(genesis: Genesis | None, operator: str, supply: int) -> None:
+def _warn_of_differences(genesis: Genesis | None, operator: str, beginning: _Beginning) -> None:
     """Say where an existing venue is not what was asked for now."""
     if genesis is None:
         note("the venue exists, and its journal was trimmed, so what it began with cannot be compared")
@@ -301,6 +337,9 @@ def _warn_of_differences(genesis: Genesis | None, operator: str, supply: int) ->
             f"{operator!r}; use the data directory that belongs to it, or a server without a journal"
         )
         raise CliError(message)
+    if beginning.settings is not None and genesis.settings != beginning.settings:
+        note("the venue exists with other settings; those cannot be changed")
+    supply = beginning.supply
     if genesis.supply != supply and supply != _SUPPLY_CREDITS * _UNIT:
         note(f"the venue exists with {genesis.supply // _UNIT} credits; that cannot be changed")
 

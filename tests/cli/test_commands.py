@@ -50,6 +50,20 @@ def test_init_creates_once_and_may_be_repeated(tmp_path: Path) -> None:
     assert "operator 'boss', not 'else'" in other.stderr
 
 
+def test_init_takes_settings_for_good(tmp_path: Path) -> None:
+    """They are in the genesis, unknown or wrong ones create nothing, and later ones are not taken silently."""
+    data = tmp_path / "venue"
+    for given, told in (("grace=7", "is not NAME=VALUE of a setting"), ("act_grace_seconds=soon", "Expected `int`")):
+        wrong = run("init", "--data", data, "--setting", given)
+        assert (wrong.returncode, told in wrong.stderr) == (1, True), wrong.stderr
+        assert not data.exists()
+    run_json("init", "--data", data, "--setting", "endowment=5000000", "--setting", "act_grace_seconds=7")
+    again = run("init", "--data", data, "--setting", "endowment=6000000")
+    assert "those cannot be changed" in again.stderr
+    with Serving(data):
+        assert run_json("agent", "add", "alice", "--owner", "acme", "--data", data)["endowment"] == "5.000000"
+
+
 def test_init_for_an_external_server_says_what_is_left_to_do(tmp_path: Path) -> None:
     """Without the server there are keys and its configuration, and the next step is told."""
     data = tmp_path / "venue"
