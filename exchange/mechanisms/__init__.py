@@ -8,6 +8,7 @@ from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.base import Mechanism
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.payments import Payments
+from exchange.mechanisms.settlements import Settlements
 
 __all__ = ["REGISTRY"]
 
@@ -15,5 +16,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Admin,
     Orders,
     Payments,
+    Settlements,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -91,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_cancels_per_command: PositiveAmount = 10_000
     max_deadlines_per_batch: PositiveAmount = 2_000
     act_grace_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
+    dispute_window_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

@@ -61,6 +61,11 @@ class Reason(StrEnum):
     DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
     POST_ONLY_WOULD_TRADE = "post_only_would_trade"
     # Settlements and disputes.
+    UNKNOWN_SETTLEMENT = "unknown_settlement"
+    ALREADY_DELIVERED = "already_delivered"
+    WRONG_STATE = "wrong_state"
+    STALE_FENCING_TOKEN = "stale_fencing_token"  # noqa: S105 - no password
+    ALREADY_DISPUTED = "already_disputed"
     # Tasks.
     # Leases.
     # Expertise.

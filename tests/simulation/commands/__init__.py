@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.commands import admin, orders, payments
+from tests.simulation.commands import admin, orders, payments, settlements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,5 +18,6 @@ COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "admin": admin.draw,
     "orders": orders.draw,
     "payments": payments.draw,
+    "settlements": settlements.draw,
 }
 """By family of ``exchange.mechanisms.REGISTRY``: returns a kind of command and its fields."""

@@ -1,0 +1,592 @@
+"""Settle what is to be delivered: family ``settlements``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism, NotFound
+from exchange.mechanisms.facts import (
+    DisputeDecided,
+    DisputeOpened,
+    DisputeTerms,
+    SettlementAgreed,
+    SettlementFailed,
+    SettlementFinal,
+)
+from exchange.mechanisms.facts import SettlementDelivered as DeliveredFact
+from exchange.mechanisms.facts import SettlementOpened as OpenedFact
+from exchange.mechanisms.settlements.settlement import HOUR_US, Settlement
+from exchange.mechanisms.tally import Figure, Tally
+from exchange.messages.base import Command, Outcome, Query, Result
+from exchange.messages.reasons import Reason
+from exchange.messages.settlements import (
+    AcceptFailure,
+    Confirm,
+    Deliver,
+    GetSettlement,
+    GiveUp,
+    ListSettlements,
+    RenewWorkLease,
+    SettlementDelivered,
+    SettlementDisputed,
+    SettlementEnded,
+    SettlementFailing,
+    SettlementOpened,
+    SettlementResult,
+    SettlementsResult,
+    SettlementView,
+    WorkLeaseRenewed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from exchange.mechanisms.tally import Row
+    from exchange.messages.base import Event
+
+__all__ = ["Settlements"]
+
+_SECOND_US: Final = 1_000_000
+_REMEMBERED: Final = 1_000
+"""So many ended settlements can still be asked for."""
+
+Violation = tuple[Reason, str]
+
+
+class Settlements(Mechanism):
+    """Keep every settlement from its opening until its money has moved."""
+
+    family: ClassVar[str] = "settlements"
+    summary: ClassVar[str] = "delivery against escrow and bond: deliver, confirm, fail, work leases, finality"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.live: dict[int, Settlement] = {}
+        self.ended: dict[int, Settlement] = {}
+        self.by_agent: dict[str, dict[int, None]] = {}
+        self._last_number = 0
+        self._last_token = 0
+        self._tally = Tally(
+            Figure("opened_total", "Settlements opened."),
+            Figure("final_total", "Settlements that ended for good.", ("outcome",)),
+            Figure("disputed_total", "Settlements that were disputed."),
+            Figure("deliveries_total", "Deliveries."),
+            Figure("time_to_deliver_seconds_total", "Time from opening to delivery, summed over all deliveries."),
+            Figure("paid_credits_total", "Whole credits paid to providers."),
+        )
+        context.react(SettlementAgreed, self._open)
+        context.react(DisputeOpened, self._freeze)
+        context.react(DisputeDecided, self._decide)
+
+    # ── what the engine asks ────────────────────────────────────────────────────────────────────
+
+    def commands(self) -> Mapping[type[Command], CommandRule]:
+        """Return the rule of every command of the family: whoever is stopped may still wind up."""
+        return {
+            Deliver: CommandRule(self.deliver, None, opens=False),
+            Confirm: CommandRule(self.confirm, None, opens=False),
+            AcceptFailure: CommandRule(self.accept_failure, None, opens=False),
+            GiveUp: CommandRule(self.give_up, None, opens=False),
+            RenewWorkLease: CommandRule(self.renew, None, opens=False),
+        }
+
+    def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
+        """Return the reader for every query of the family."""
+        return {GetSettlement: self._get, ListSettlements: self._list}
+
+    def deadlines(self) -> Mapping[str, Callable[..., None]]:
+        """Return what each kind of deadline fires."""
+        return {
+            "settlements.miss": self._miss,
+            "settlements.expire": self._expire,
+            "settlements.lapse": self._lapse,
+            "settlements.confirm": self._confirm_by_silence,
+            "settlements.refund": self._refund_by_silence,
+        }
+
+    # ── opening ─────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self, fact: SettlementAgreed) -> None:
+        context = self.context
+        terms = fact.terms
+        self._last_number = number = self._last_number + 1
+        settlement = self.live[number] = Settlement(number, fact.origin, fact.escrow, terms, context.time_us)
+        for name in settlement.listeners():
+            self.by_agent.setdefault(name, {})[number] = None
+        self._await(settlement, terms.deliver_by_us, "settlements.miss")
+        if terms.lease_seconds:
+            self._last_token = settlement.fencing_token = self._last_token + 1
+            self._lease(settlement)
+        self._tally.count("opened_total")
+        self._tell(
+            settlement,
+            lambda: SettlementOpened(
+                settlement=number,
+                origin=fact.origin,
+                payer=terms.payer,
+                provider=terms.provider,
+                price=terms.price,
+                bond=terms.bond,
+                deliver_by_us=terms.deliver_by_us,
+                title=terms.title,
+                attester=terms.attester,
+                asset=terms.asset,
+                quantity=terms.quantity,
+                fencing_token=settlement.fencing_token,
+                lease_until_us=self._lease_until(settlement),
+            ),
+        )
+        context.announce(OpenedFact(fact.origin, number, settlement.fencing_token))
+
+    # ── commands ────────────────────────────────────────────────────────────────────────────────
+
+    def deliver(self, agent: AgentRecord, command: Deliver) -> Outcome:
+        """Take a delivery in time; who confirms it, or silence, makes it final."""
+        settlement = self.live.get(command.settlement)
+        if settlement is None:
+            return self._reject_unknown(command, command.settlement)
+        terms = settlement.terms
+        by_attester = self._is_attester(settlement, agent)
+        if agent.agent_id != terms.provider and not by_attester:
+            detail = f"{terms.provider} delivers" + (f", or {terms.attester} for it" if terms.attester else "")
+            return self.context.reject(command, Reason.NOT_PERMITTED, detail)
+        if settlement.state == "delivered":
+            return self.context.reject(command, Reason.ALREADY_DELIVERED, "it waits to be confirmed or disputed")
+        problem = self._check_state(settlement, "open") or (
+            None if by_attester else self._check_token(settlement, command.fencing_token)
+        )
+        if problem is not None:
+            return self.context.reject(command, *problem)
+        self._take_delivery(settlement, agent.agent_id, command)
+        return self.context.accept(command)
+
+    def _take_delivery(self, settlement: Settlement, by: str, command: Deliver) -> None:
+        now_us = self.context.time_us
+        confirm_by_us = now_us + settlement.terms.confirm_seconds * _SECOND_US
+        settlement.state = "delivered"
+        settlement.delivered_us = now_us
+        settlement.reference, settlement.digest = command.reference, command.digest
+        settlement.late_fee = settlement.late_fee_at(now_us)
+        self._end_lease(settlement)
+        self._await(settlement, confirm_by_us, "settlements.confirm")
+        self._tally.count("deliveries_total")
+        self._tally.count("time_to_deliver_seconds_total", by=now_us - settlement.opened_us)
+        self._tell(
+            settlement,
+            lambda: SettlementDelivered(
+                settlement=settlement.number,
+                origin=settlement.origin,
+                by=by,
+                confirm_by_us=confirm_by_us,
+                reference=command.reference,
+                digest=command.digest,
+                late_fee=settlement.late_fee,
+            ),
+        )
+        self.context.announce(DeliveredFact(settlement.origin, settlement.number, now_us))
+
+    def confirm(self, agent: AgentRecord, command: Confirm) -> Outcome:
+        """Accept a delivery: it is paid for at once."""
+        settlement = self.live.get(command.settlement)
+        if settlement is None:
+            return self._reject_unknown(command, command.settlement)
+        terms = settlement.terms
+        by_attester = self._is_attester(settlement, agent)
+        if agent.agent_id != terms.payer and not by_attester:
+            detail = f"{terms.payer} confirms" + (f", or {terms.attester} for it" if terms.attester else "")
+            return self.context.reject(command, Reason.NOT_PERMITTED, detail)
+        if command.score is not None and not by_attester:
+            return self.context.reject(command, Reason.FIELD_NOT_ALLOWED, "only the attester of the terms scores")
+        problem = self._check_state(settlement, "delivered")
+        if problem is not None:
+            return self.context.reject(command, *problem)
+        settlement.score = command.score
+        self._complete(settlement)
+        return self.context.accept(command)
+
+    def accept_failure(self, agent: AgentRecord, command: AcceptFailure) -> Outcome:
+        """Make a failure final, because the provider does not dispute it."""
+        settlement = self.live.get(command.settlement)
+        if settlement is None:
+            return self._reject_unknown(command, command.settlement)
+        if agent.agent_id != settlement.terms.provider:
+            return self.context.reject(command, Reason.NOT_PERMITTED, f"it goes against {settlement.terms.provider}")
+        problem = self._check_state(settlement, "failing")
+        if problem is not None:
+            return self.context.reject(command, *problem)
+        self._fail(settlement)
+        return self.context.accept(command)
+
+    def give_up(self, agent: AgentRecord, command: GiveUp) -> Outcome:
+        """End a settlement of which the provider says itself that it fails."""
+        settlement = self.live.get(command.settlement)
+        if settlement is None:
+            return self._reject_unknown(command, command.settlement)
+        if agent.agent_id != settlement.terms.provider:
+            return self.context.reject(command, Reason.NOT_PERMITTED, f"only {settlement.terms.provider} gives it up")
+        problem = self._check_state(settlement, "open") or self._check_token(settlement, command.fencing_token)
+        if problem is not None:
+            return self.context.reject(command, *problem)
+        self._begin_failing(settlement, "given_up", command.detail)
+        self._fail(settlement)
+        return self.context.accept(command)
+
+    def renew(self, agent: AgentRecord, command: RenewWorkLease) -> Outcome:
+        """Let the work lease last for its whole length from now on."""
+        settlement = self.live.get(command.settlement)
+        if settlement is None:
+            return self._reject_unknown(command, command.settlement)
+        if agent.agent_id != settlement.terms.provider:
+            return self.context.reject(command, Reason.NOT_PERMITTED, f"{settlement.terms.provider} has the work lease")
+        if not settlement.fencing_token:
+            return self.context.reject(command, Reason.FIELD_NOT_ALLOWED, "this settlement has no work lease")
+        problem = self._check_state(settlement, "open") or self._check_token(settlement, command.fencing_token)
+        if problem is not None:
+            return self.context.reject(command, *problem)
+        self._end_lease(settlement)
+        self._lease(settlement)
+        event = WorkLeaseRenewed(
+            settlement=settlement.number,
+            fencing_token=settlement.fencing_token,
+            lease_until_us=self._lease_until(settlement) or 0,
+        )
+        self.context.emit(agent, event)
+        return self.context.accept(command)
+
+    # ── guards ──────────────────────────────────────────────────────────────────────────────────
+
+    def _reject_unknown(self, command: Command, number: int) -> Outcome:
+        ended = self.ended.get(number)
+        if ended is not None:
+            return self.context.reject(command, Reason.WRONG_STATE, f"settlement {number} has {ended.state}, for good")
+        return self.context.reject(command, Reason.UNKNOWN_SETTLEMENT, f"no settlement {number}")
+
+    def _is_attester(self, settlement: Settlement, agent: AgentRecord) -> bool:
+        return agent.agent_id == settlement.terms.attester and "attester" in agent.roles
+
+    @staticmethod
+    def _check_state(settlement: Settlement, wanted: str) -> Violation | None:
+        if settlement.state == wanted:
+            return None
+        return Reason.WRONG_STATE, f"settlement {settlement.number} is {settlement.state}, not {wanted}"
+
+    @staticmethod
+    def _check_token(settlement: Settlement, token: int) -> Violation | None:
+        if token == settlement.fencing_token:
+            return None
+        detail = f"fencing token {token} is not that of settlement {settlement.number}"
+        return Reason.STALE_FENCING_TOKEN, detail
+
+    # ── deadlines ───────────────────────────────────────────────────────────────────────────────
+
+    def _await(self, settlement: Settlement, deadline_us: int, kind: str) -> None:
+        """Let the one thing that silence brings come at another time."""
+        deadlines = self.context.deadlines
+        if settlement.deadline_id:
+            deadlines.cancel(settlement.deadline_id)
+        settlement.deadline_id = deadlines.schedule_act(deadline_us, kind, VENUE_SCOPE, settlement.number)
+
+    def _stop_waiting(self, settlement: Settlement) -> None:
+        self.context.deadlines.cancel(settlement.deadline_id)
+        settlement.deadline_id = 0
+
+    def _lease(self, settlement: Settlement) -> None:
+        until_us = self.context.time_us + settlement.terms.lease_seconds * _SECOND_US
+        deadlines = self.context.deadlines
+        settlement.lease_id = deadlines.schedule_act(until_us, "settlements.lapse", VENUE_SCOPE, settlement.number)
+
+    def _end_lease(self, settlement: Settlement) -> None:
+        if settlement.lease_id:
+            self.context.deadlines.cancel(settlement.lease_id)
+            settlement.lease_id = 0
+
+    def _lease_until(self, settlement: Settlement) -> int | None:
+        return self.context.deadlines.due_us(settlement.lease_id) if settlement.lease_id else None
+
+    def _miss(self, number: int) -> None:
+        """Note that it is late now; without late hours it has failed."""
+        settlement = self.live[number]
+        settlement.deadline_id = 0
+        if not settlement.terms.late_hours:
+            self._begin_failing(settlement, "undelivered")
+            return
+        settlement.late_since_us = self.context.time_us
+        self._await(settlement, self.context.time_us + settlement.terms.late_hours * HOUR_US, "settlements.expire")
+
+    def _expire(self, number: int) -> None:
+        settlement = self.live[number]
+        settlement.deadline_id = 0
+        self._begin_failing(settlement, "undelivered")
+
+    def _lapse(self, number: int) -> None:
+        settlement = self.live[number]
+        settlement.lease_id = 0
+        self._begin_failing(settlement, "lease_lapsed")
+
+    def _confirm_by_silence(self, number: int) -> None:
+        settlement = self.live[number]
+        settlement.deadline_id = 0
+        self._complete(settlement)
+
+    def _refund_by_silence(self, number: int) -> None:
+        settlement = self.live[number]
+        settlement.deadline_id = 0
+        self._fail(settlement)
+
+    def _begin_failing(
+        self, settlement: Settlement, cause: Literal["undelivered", "lease_lapsed", "given_up"], detail: str = ""
+    ) -> None:
+        """Let a settlement fail; it is final when nobody disputes it within the window."""
+        window_us = self.context.settings.dispute_window_seconds * _SECOND_US
+        final_at_us = self.context.time_us + (0 if cause == "given_up" else window_us)
+        settlement.state = "failing"
+        settlement.cause = cause
+        self._end_lease(settlement)
+        if cause != "given_up":
+            self._await(settlement, final_at_us, "settlements.refund")
+        self._tell(
+            settlement,
+            lambda: SettlementFailing(
+                settlement=settlement.number,
+                origin=settlement.origin,
+                cause=cause,
+                final_at_us=final_at_us,
+                detail=detail,
+            ),
+        )
+        self.context.announce(SettlementFailed(settlement.origin, settlement.number, cause))
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────
+
+    def _complete(self, settlement: Settlement) -> None:
+        """Pay the provider, and give back what is anybody's own."""
+        terms, escrow = settlement.terms, settlement.escrow
+        due = terms.price - settlement.late_fee
+        posting = self.context.cashier.posting(settlement.cause_of_postings)
+        posting.pay(escrow, terms.provider, due)
+        posting.give_back(escrow, terms.payer, settlement.late_fee)
+        posting.give_back(escrow, terms.provider, terms.bond)
+        if terms.quantity:
+            posting.give_back(escrow, terms.payer, terms.quantity, terms.asset)
+        posting.post()
+        self._tally.count("paid_credits_total", by=due)
+        self._finish(settlement, "completed", due, settlement.late_fee, 0)
+
+    def _fail(self, settlement: Settlement) -> None:
+        """Refund the payer, who gets the bond as well."""
+        terms, escrow = settlement.terms, settlement.escrow
+        posting = self.context.cashier.posting(settlement.cause_of_postings)
+        posting.give_back(escrow, terms.payer, terms.price)
+        posting.pay(escrow, terms.payer, terms.bond)
+        if terms.quantity:
+            posting.give_back(escrow, terms.provider, terms.quantity, terms.asset)
+        posting.post()
+        if terms.unsecured_bond:
+            cause = settlement.cause_of_postings
+            self.context.cashier.charge(terms.provider, terms.payer, terms.unsecured_bond, cause)
+        settlement.score = None
+        self._finish(settlement, "failed", 0, terms.price, terms.bond + terms.unsecured_bond)
+
+    def _finish(
+        self, settlement: Settlement, outcome: Literal["completed", "failed"], paid: int, refunded: int, forfeited: int
+    ) -> None:
+        settlement.state = outcome
+        self._stop_waiting(settlement)
+        del self.live[settlement.number]
+        for name in settlement.listeners():
+            numbers = self.by_agent[name]
+            del numbers[settlement.number]
+            if not numbers:
+                del self.by_agent[name]
+        self.ended[settlement.number] = settlement
+        if len(self.ended) > _REMEMBERED:
+            del self.ended[next(iter(self.ended))]
+        self._tally.count("final_total", outcome)
+        self._tell(
+            settlement,
+            lambda: SettlementEnded(
+                settlement=settlement.number,
+                origin=settlement.origin,
+                outcome=outcome,
+                paid=paid,
+                refunded=refunded,
+                forfeited=forfeited,
+                score=settlement.score,
+            ),
+        )
+        self.context.announce(
+            SettlementFinal(
+                settlement.origin,
+                settlement.number,
+                settlement.terms,
+                outcome,
+                paid,
+                settlement.delivered_us,
+                settlement.score,
+            )
+        )
+
+    # ── disputes ────────────────────────────────────────────────────────────────────────────────
+
+    def dispute_terms(self, number: int, agent: AgentRecord) -> DisputeTerms | Violation:
+        """Return what a dispute over a settlement would be about, if this agent may begin one now."""
+        settlement = self.live.get(number)
+        if settlement is None:
+            return Reason.UNKNOWN_SETTLEMENT, f"no settlement {number} that is not final"
+        terms = settlement.terms
+        if settlement.dispute is not None:
+            return Reason.ALREADY_DISPUTED, f"dispute {settlement.dispute} was the one there may be"
+        if settlement.state not in ("delivered", "failing"):
+            return Reason.WRONG_STATE, f"settlement {number} is {settlement.state}: there is nothing to dispute yet"
+        claimant, respondent = terms.payer, terms.provider
+        if settlement.state == "failing":
+            claimant, respondent = respondent, claimant
+        if agent.agent_id != claimant:
+            return Reason.NOT_PERMITTED, f"it goes against {claimant}, who may dispute it"
+        attester = self.context.agents.get(terms.attester) if terms.attester is not None else None
+        excluded = () if attester is None else (attester.owner,)
+        return DisputeTerms(claimant, respondent, terms.price, excluded)
+
+    def _freeze(self, fact: DisputeOpened) -> None:
+        """Let nothing happen by silence until a dispute is decided."""
+        if fact.family != self.family:
+            return
+        settlement = self.live[fact.number]
+        settlement.dispute = fact.dispute
+        settlement.frozen_state = settlement.state
+        settlement.state = "disputed"
+        self._stop_waiting(settlement)
+        self._tally.count("disputed_total")
+        self._tell(
+            settlement,
+            lambda: SettlementDisputed(settlement=fact.number, origin=settlement.origin, dispute=fact.dispute),
+        )
+
+    def _decide(self, fact: DisputeDecided) -> None:
+        """Do what silence would have brought, or, if the dispute was upheld, its opposite."""
+        if fact.family != self.family:
+            return
+        settlement = self.live[fact.number]
+        if (settlement.frozen_state == "delivered") != fact.upheld:
+            self._complete(settlement)
+            return
+        if settlement.cause is None:
+            settlement.cause = "dispute"
+        self._fail(settlement)
+
+    # ── telling ─────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, settlement: Settlement, make: Callable[[], Event]) -> None:
+        """Send parties and attester an event each of their own."""
+        for name in settlement.listeners():
+            self.context.emit(self.context.agents[name], make())
+
+    def _get(self, agent: AgentRecord, query: GetSettlement) -> SettlementResult:
+        settlement = self.live.get(query.settlement) or self.ended.get(query.settlement)
+        if settlement is None or not (agent.agent_id in settlement.listeners() or "operator" in agent.roles):
+            message = f"no settlement {query.settlement} in which {agent.agent_id} is a party"
+            raise NotFound(message)
+        return SettlementResult(settlement=self._view(settlement))
+
+    def _list(self, agent: AgentRecord, query: ListSettlements) -> SettlementsResult:
+        numbers = [number for number in self.by_agent.get(agent.agent_id, ()) if number > query.after]
+        page = numbers[: query.limit]
+        views = [self._view(self.live[number]) for number in page]
+        return SettlementsResult(settlements=views, next=page[-1] if len(numbers) > query.limit else None)
+
+    def _view(self, settlement: Settlement) -> SettlementView:
+        terms = settlement.terms
+        waits = self.context.deadlines.due_us(settlement.deadline_id) if settlement.deadline_id else None
+        return SettlementView(
+            settlement=settlement.number,
+            origin=settlement.origin,
+            payer=terms.payer,
+            provider=terms.provider,
+            price=terms.price,
+            bond=terms.bond + terms.unsecured_bond,
+            deliver_by_us=terms.deliver_by_us,
+            state=settlement.state,
+            opened_us=settlement.opened_us,
+            title=terms.title,
+            attester=terms.attester,
+            late_hours=terms.late_hours,
+            late_per_hour=terms.late_per_hour,
+            asset=terms.asset,
+            quantity=terms.quantity,
+            fencing_token=settlement.fencing_token,
+            lease_until_us=self._lease_until(settlement),
+            delivered_us=settlement.delivered_us,
+            reference=settlement.reference,
+            digest=settlement.digest,
+            late_fee=settlement.late_fee,
+            until_us=waits,
+            cause=settlement.cause,
+            dispute=settlement.dispute,
+            score=settlement.score,
+        )
+
+    def metrics(self) -> Iterable[Row]:
+        """Return what operators may want to watch."""
+        states = dict.fromkeys(("open", "delivered", "failing", "disputed"), 0)
+        in_escrow = 0
+        for settlement in list(self.live.values()):
+            states[settlement.state] = states.get(settlement.state, 0) + 1
+            in_escrow += settlement.terms.price + settlement.terms.bond
+        rows: list[Row] = [
+            ("live", "Settlements that are not final.", {"state": state}, count) for state, count in states.items()
+        ]
+        rows.append(("escrow_credits", "Whole credits that wait in settlements.", {}, in_escrow))
+        return [*rows, *self._tally.rows()]
+
+    # ── proving ─────────────────────────────────────────────────────────────────────────────────
+
+    def invariants(self) -> Sequence[str]:
+        """Return the broken invariants of settlements and their escrows."""
+        broken: list[str] = []
+        indexed = 0
+        for settlement in self.live.values():
+            broken.extend(f"{name}: {settlement.number}" for name in self._problems(settlement))
+            indexed += len(settlement.listeners())
+        if indexed != sum(len(numbers) for numbers in self.by_agent.values()):
+            broken.append("live_settlements_are_indexed_by_agent")
+        if len(self.ended) > _REMEMBERED:
+            broken.append("few_ended_settlements_are_remembered")
+        return broken
+
+    def _problems(self, settlement: Settlement) -> Iterable[str]:
+        cashier, terms, deadlines = self.context.cashier, settlement.terms, self.context.deadlines
+        if cashier.in_escrow(settlement.escrow) != terms.price + terms.bond:
+            yield "escrow_equals_price_and_bond"
+        if terms.quantity and cashier.in_escrow(settlement.escrow, terms.asset) != terms.quantity:
+            yield "escrow_has_the_units"
+        if settlement.is_final:
+            yield "live_settlements_are_not_final"
+        waits = settlement.deadline_id and deadlines.due_us(settlement.deadline_id) is not None
+        if bool(waits) != (settlement.state != "disputed"):
+            yield "silence_ends_what_is_not_disputed"
+        has_lease = settlement.lease_id and deadlines.due_us(settlement.lease_id) is not None
+        if bool(has_lease) != (settlement.state == "open" and terms.lease_seconds > 0):
+            yield "open_work_is_leased"
+        if any(settlement.number not in self.by_agent.get(name, ()) for name in settlement.listeners()):
+            yield "live_settlements_are_indexed_by_agent"
+
+    def dump(self) -> object:
+        """Return the state as plain data."""
+        return [
+            self._last_number,
+            self._last_token,
+            [settlement.dump() for settlement in self.live.values()],
+            [settlement.dump() for settlement in self.ended.values()],
+        ]
+
+    def load(self, state: Any) -> None:
+        """Take over what ``dump`` gave."""
+        self._last_number, self._last_token, live, ended = state
+        for fields in live:
+            settlement = Settlement.load(fields)
+            self.live[settlement.number] = settlement
+            for name in settlement.listeners():
+                self.by_agent.setdefault(name, {})[settlement.number] = None
+        for fields in ended:
+            settlement = Settlement.load(fields)
+            self.ended[settlement.number] = settlement
