@@ -68,6 +68,11 @@ class Reason(StrEnum):
     ALREADY_DISPUTED = "already_disputed"
     # Tasks.
     # Leases.
+    UNKNOWN_LEASE = "unknown_lease"
+    NO_RENEWAL_OFFER = "no_renewal_offer"
+    RENEWED_TOO_FAR = "renewed_too_far"
+    RESOURCE_NOT_BUSY = "resource_not_busy"
+    TOO_MANY_TURN_BIDS = "too_many_turn_bids"
     # Expertise.
     # Packages and contracts.
     # Money, once everything else about the command was right; and whether it can do what it must.
