@@ -10,6 +10,7 @@ from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.payments import Payments
 from exchange.mechanisms.settlements import Settlements
+from exchange.mechanisms.tasks import Tasks
 
 __all__ = ["REGISTRY"]
 
@@ -19,5 +20,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Payments,
     Settlements,
     Leases,
+    Tasks,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -300,6 +300,10 @@ class Mechanism(ABC):
         """Return the names of broken invariants, with what broke them; none when all is well."""
         return ()
 
+    def escrows(self) -> Iterable[str]:
+        """Return the names of the escrow accounts whose money this mechanism answers for, empty ones or not."""
+        return ()
+
     @abstractmethod
     def dump(self) -> object:
         """Return the state as plain data that does not depend on how it is represented."""

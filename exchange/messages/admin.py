@@ -92,6 +92,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_deadlines_per_batch: PositiveAmount = 2_000
     act_grace_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
     dispute_window_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
+    confirm_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
+    work_lease_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    min_auction_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    decline_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    urgency_premium_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 250_000
+    critical_floor: Amount = 10_000_000
+    max_open_tasks: PositiveAmount = 1_000
+    max_bids_per_task: PositiveAmount = 1_000
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

@@ -126,7 +126,11 @@ class Refusal(msgspec.Struct, tag_field="type", tag="refusal", omit_defaults=Tru
 
 
 class Event(msgspec.Struct, tag_field="type", tag="event", omit_defaults=True, gc=False, kw_only=True):
-    """Tell one agent what happened to it. ``seq`` is dense per agent: 1, 2, 3, …"""
+    """Tell one agent what happened to it. ``seq`` is dense per agent: 1, 2, 3, …
+
+    A default is left out by its identity, so it must be None, a truth value, an empty text or a small number: the text
+    that a snapshot brings back is another object than the one in the source, and would be written out.
+    """
 
     seq: int = 0
     venue_time_us: int = 0

@@ -67,6 +67,16 @@ class Reason(StrEnum):
     STALE_FENCING_TOKEN = "stale_fencing_token"  # noqa: S105 - no password
     ALREADY_DISPUTED = "already_disputed"
     # Tasks.
+    UNKNOWN_TASK = "unknown_task"
+    INVALID_TASK_TERMS = "invalid_task_terms"
+    TOO_MANY_TASKS = "too_many_tasks"
+    SAME_OWNER = "same_owner"
+    MISSING_SKILL = "missing_skill"
+    REPUTATION_TOO_LOW = "reputation_too_low"
+    BID_ABOVE_RESERVE = "bid_above_reserve"
+    BID_BELOW_RESERVE = "bid_below_reserve"
+    TOO_MANY_BIDS = "too_many_bids"
+    UNKNOWN_BID = "unknown_bid"
     # Leases.
     UNKNOWN_LEASE = "unknown_lease"
     NO_RENEWAL_OFFER = "no_renewal_offer"

@@ -60,6 +60,9 @@ class Moves(Mechanism):
         posting.post()
         return self.context.accept(command)
 
+    def escrows(self) -> list[str]:
+        return [escrow_of("moves:1")]
+
     def dump(self) -> object:
         return []
 

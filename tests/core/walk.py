@@ -93,16 +93,18 @@ class Walk:
             venue.issue(name, 300, "cpu")
             venue.issue(name, 3_000, "gpu")
         for name, owner in zip((*AGENTS, OPERATOR), (*_OWNERS, OPERATOR), strict=True):
-            self.views[name] = View(name, owner, name == OPERATOR, AGENTS, tuple(dict.fromkeys(_OWNERS)), _MARKETS)
+            view = View(name, owner, name == OPERATOR, AGENTS, tuple(dict.fromkeys(_OWNERS)), _MARKETS)
+            view.public = self.views[AGENTS[0]].public if self.views else view.public
+            self.views[name] = view
 
     def step(self) -> None:
         """Do the next thing."""
         dice = self.random.random()
-        if dice < 0.72:
+        if dice < 0.86:
             self._command()
-        elif dice < 0.97:
+        elif dice < 0.98:
             self._wait()
-        elif dice < 0.985:
+        elif dice < 0.99:
             self.venue.change_leader(self.random.choice((0, 1, 60, 7_200)))
         else:
             self._reload()

@@ -31,7 +31,18 @@ MARKETS: Final = (
     MarketTerms("fees", "gpu", 10, 10),
     MarketTerms("band", "cpu", 5, 1),
 )
-_SETTINGS: Final = Settings(max_fills_per_command=7, max_cancels_per_command=8, max_open_orders=25)
+_SETTINGS: Final = Settings(
+    max_fills_per_command=7,
+    max_cancels_per_command=8,
+    max_open_orders=25,
+    act_grace_seconds=1,
+    dispute_window_seconds=2,
+    confirm_seconds=2,
+    work_lease_seconds=2,
+    min_auction_seconds=1,
+    decline_seconds=1,
+)
+"""A run lasts for seconds, so what waits for hours elsewhere waits for seconds here."""
 
 
 def first_records(agents: int) -> Iterator[bytes]:

@@ -27,6 +27,8 @@ from tests.simulation.scene import LATECOMERS, OPERATOR, OWNERS, first_records
 from tests.simulation.wire import Wire
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from exchange.adapters.records import JournalRecord
     from exchange.daemon.host import Host
     from exchange.daemon.poison import Poisoned
@@ -73,6 +75,8 @@ class World:
         self.report = Report(plan.seed)
         self.is_closing = False
         self.registered: dict[str, float] = {}
+        self.public: dict[str, deque[int]] = {}
+        """What agents could find by asking: the latest numbers of tasks and the like."""
         """Who trades here, and since when that is durable."""
         self._trace = trace
         self._chores: list[asyncio.Task[None]] = []

@@ -37,7 +37,12 @@ class Payments(Mechanism):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._cashier = context.cashier
+        self._mechanisms: Mapping[str, Mechanism] = {}
         context.react(AgentAdmitted, self._admit)
+
+    def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
+        """Find those who answer for escrows."""
+        self._mechanisms = mechanisms
 
     def commands(self) -> Mapping[type[Command], CommandRule]:
         """Return the rule of every command of the family."""
@@ -110,7 +115,17 @@ class Payments(Mechanism):
 
     def invariants(self) -> Sequence[str]:
         """Return the broken invariants of holds, escrows and liens."""
-        return list(self._cashier.problems())
+        return [*self._cashier.problems(), *self._unclaimed()]
+
+    def _unclaimed(self) -> Iterable[str]:
+        """Find money in escrow that no mechanism, or more than one, answers for."""
+        claims: dict[str, int] = {}
+        for mechanism in self._mechanisms.values():
+            for name in mechanism.escrows():
+                claims[name] = claims.get(name, 0) + 1
+        for name in self._cashier.escrows:
+            if claims.get(name, 0) != 1:
+                yield f"one_mechanism_answers_for_an_escrow: {name} ({claims.get(name, 0)})"
 
     def dump(self) -> object:
         """Return the state as plain data."""

@@ -553,6 +553,10 @@ class Settlements(Mechanism):
             broken.append("few_ended_settlements_are_remembered")
         return broken
 
+    def escrows(self) -> Iterable[str]:
+        """Return the escrows of all settlements that are not final."""
+        return [settlement.escrow for settlement in self.live.values()]
+
     def _problems(self, settlement: Settlement) -> Iterable[str]:
         cashier, terms, deadlines = self.context.cashier, settlement.terms, self.context.deadlines
         if cashier.in_escrow(settlement.escrow) != terms.price + terms.bond:

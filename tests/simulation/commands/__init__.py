@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.commands import admin, leases, orders, payments, settlements
+from tests.simulation.commands import admin, leases, orders, payments, settlements, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,5 +20,6 @@ COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "orders": orders.draw,
     "payments": payments.draw,
     "settlements": settlements.draw,
+    "tasks": tasks.draw,
 }
 """By family of ``exchange.mechanisms.REGISTRY``: returns a kind of command and its fields."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from exchange.messages import tag_of
 from exchange.messages.base import Command
 
+if TYPE_CHECKING:
+    from random import Random
+
 __all__ = ["Drawn", "MarketTerms", "View"]
+
+_NUMBERED: Final = ("task", "settlement", "lease", "contract", "auction", "dispute", "offer")
 
 Drawn = tuple[type[Command], dict[str, Any]]
 
@@ -39,6 +44,8 @@ class View:
     """Orders that it placed, not long ago."""
     heard: dict[str, deque[Any]] = field(default_factory=dict)
     """The latest events of other families than ``orders`` and ``admin``, by tag, as the wire has them."""
+    public: dict[str, deque[int]] = field(default_factory=dict)
+    """The latest numbers of tasks and the like, by what they number, that anybody heard of: all views share them."""
     undo: list[Drawn] = field(default_factory=list)
     """What takes back what it did, or trade would come to a stand."""
     made: int = 0
@@ -47,6 +54,18 @@ class View:
     def hear(self, event: Any) -> None:
         """Remember an event."""
         self.heard.setdefault(tag_of(type(event)), deque(maxlen=12)).append(event)
+        for name in _NUMBERED:
+            number = getattr(event, name, None)
+            known = self.public.setdefault(name, deque(maxlen=8))
+            if number and number not in known:
+                known.append(number)
+
+    def guess(self, random: Random, name: str) -> int:
+        """Return the number of something that somebody heard of lately; now and then of something else."""
+        known = self.public.get(name)
+        if not known or random.random() < 0.05:
+            return random.randrange(1, 30)
+        return known[-1 - min(int(random.expovariate(0.7)), len(known) - 1)]
 
     def recent(self, tag: str) -> list[Any]:
         """Return the latest events of a tag, the oldest first."""
