@@ -6,6 +6,7 @@ from typing import Final
 
 from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.base import Mechanism
+from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.payments import Payments
@@ -21,5 +22,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Settlements,
     Leases,
     Tasks,
+    Expertise,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -84,6 +84,11 @@ class Reason(StrEnum):
     RESOURCE_NOT_BUSY = "resource_not_busy"
     TOO_MANY_TURN_BIDS = "too_many_turn_bids"
     # Expertise.
+    UNKNOWN_HELP_OFFER = "unknown_help_offer"
+    TOO_MANY_HELP_OFFERS = "too_many_help_offers"
+    TOO_MANY_TOPICS = "too_many_topics"
+    NO_HELP_OFFERED = "no_help_offered"
+    ALREADY_RATED = "already_rated"
     # Packages and contracts.
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"

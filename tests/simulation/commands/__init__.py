@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.commands import admin, leases, orders, payments, settlements, tasks
+from tests.simulation.commands import admin, expertise, leases, orders, payments, settlements, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ __all__ = ["COMMANDS"]
 
 COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "admin": admin.draw,
+    "expertise": expertise.draw,
     "leases": leases.draw,
     "orders": orders.draw,
     "payments": payments.draw,
