@@ -11,6 +11,7 @@ from exchange.messages.base import (
     AgentId,
     Amount,
     AssetId,
+    BasisPoints,
     Command,
     CommandId,
     Event,
@@ -100,6 +101,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     critical_floor: Amount = 10_000_000
     max_open_tasks: PositiveAmount = 1_000
     max_bids_per_task: PositiveAmount = 1_000
+    dispute_deposit_min: PositiveAmount = 1_000_000
+    dispute_deposit_bp: BasisPoints = 500
+    dispute_panel: Literal[1, 3, 5] = 3
+    dispute_draw_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 10
+    ruling_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 172_800
+    replacement_ruling_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
+    arbitrator_stake_min: PositiveAmount = 50_000_000
+    arbitrator_stake_seconds: Annotated[int, Meta(ge=0, le=2_592_000)] = 604_800
+    arbitrator_forfeit_bp: BasisPoints = 500
+    max_arbitrators: PositiveAmount = 1_000
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

@@ -66,6 +66,8 @@ class Reason(StrEnum):
     WRONG_STATE = "wrong_state"
     STALE_FENCING_TOKEN = "stale_fencing_token"  # noqa: S105 - no password
     ALREADY_DISPUTED = "already_disputed"
+    UNKNOWN_DISPUTE = "unknown_dispute"
+    TOO_MANY_ARBITRATORS = "too_many_arbitrators"
     # Tasks.
     UNKNOWN_TASK = "unknown_task"
     INVALID_TASK_TERMS = "invalid_task_terms"

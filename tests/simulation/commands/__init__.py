@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.commands import admin, expertise, leases, orders, payments, settlements, tasks
+from tests.simulation.commands import admin, disputes, expertise, leases, orders, payments, settlements, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ __all__ = ["COMMANDS"]
 COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "admin": admin.draw,
     "expertise": expertise.draw,
+    "disputes": disputes.draw,
     "leases": leases.draw,
     "orders": orders.draw,
     "payments": payments.draw,

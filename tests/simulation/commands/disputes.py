@@ -1,0 +1,40 @@
+"""Draw commands of the family ``disputes``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exchange.messages.disputes import OpenDispute, Rule, Stake, Unstake
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.simulation.commands.view import Drawn, View
+
+__all__ = ["draw"]
+
+_CREDIT = 1_000_000
+
+
+def draw(random: Random, view: View) -> Drawn:
+    """Return a command that an agent might give; who was seated mostly rules, who may dispute sometimes does."""
+    seated, disputable = view.recent("disputes.seated"), _disputable(view)
+    dice = random.random()
+    if seated and dice < 0.45:
+        return Rule, {"dispute": random.choice(seated).dispute, "upheld": random.random() < 0.5, "statement": "seen"}
+    if disputable and dice < 0.75:
+        family, number = random.choice(disputable)
+        return OpenDispute, {"family": family, "number": number, "statement": "it is not what was agreed on"}
+    if dice < 0.85:
+        return Stake, {"amount": random.choice((1, 50, 60, 200)) * _CREDIT}
+    if dice < 0.9:
+        return Unstake, {"amount": random.choice((1, 50, 60, 200)) * _CREDIT}
+    if dice < 0.95:
+        return OpenDispute, {"family": "settlements", "number": random.randrange(1, 12)}
+    return Rule, {"dispute": random.randrange(1, 5), "upheld": True}
+
+
+def _disputable(view: View) -> list[tuple[str, int]]:
+    """Return what it heard of lately that may be disputed."""
+    events = (*view.recent("settlements.delivered")[-3:], *view.recent("settlements.failing")[-3:])
+    return [("settlements", event.settlement) for event in events]
