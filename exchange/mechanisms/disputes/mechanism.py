@@ -530,6 +530,11 @@ class Disputes(Mechanism):
             broken.append("few_decided_disputes_are_remembered")
         return broken
 
+    def escrows(self) -> Iterable[str]:
+        """Return the escrows of all stakes, and of the disputes that are not decided."""
+        stakes = [arbitrator.escrow for arbitrator in self.arbitrators.values()]
+        return [*stakes, *(dispute.escrow for dispute in self.live.values())]
+
     def _stake_problems(self, arbitrator: Arbitrator) -> Iterable[str]:
         layers = arbitrator.layers
         if self.context.cashier.in_escrow(arbitrator.escrow) != arbitrator.stake:
