@@ -6,8 +6,8 @@ from typing import Final
 
 from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.base import Mechanism
-from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.disputes import Disputes
+from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.payments import Payments

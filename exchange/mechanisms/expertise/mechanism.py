@@ -54,6 +54,11 @@ class Expertise(Mechanism):
         message = "nobody helps here yet"
         raise NotFound(message)
 
+    def score_of(self, agent_id: str, domain: str) -> tuple[int, int]:
+        """Return a reputation in millionths, and the evidence for it: nobody has any yet."""
+        del agent_id, domain
+        return 500_000, 0
+
     def dump(self) -> object:
         """Return the state as plain data."""
         return []

@@ -16,8 +16,8 @@ __all__ = ["COMMANDS"]
 
 COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "admin": admin.draw,
-    "expertise": expertise.draw,
     "disputes": disputes.draw,
+    "expertise": expertise.draw,
     "leases": leases.draw,
     "orders": orders.draw,
     "payments": payments.draw,
