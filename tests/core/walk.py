@@ -42,7 +42,14 @@ class _BookedVenue(Venue):
 
     def __init__(self, *, check_every: int) -> None:
         self.ledger = NaiveLedger()
-        settings = Settings(max_open_orders=25, max_fills_per_command=7, max_cancels_per_command=8)
+        settings = Settings(
+            max_open_orders=25,
+            max_fills_per_command=7,
+            max_cancels_per_command=8,
+            arbitrator_stake_seconds=30,
+            ruling_seconds=7_200,
+            replacement_ruling_seconds=3_600,
+        )
         super().__init__(settings=settings, check_every=check_every)
 
     def _apply(self, batch: Batch) -> Outputs:

@@ -39,6 +39,10 @@ _SETTINGS: Final = Settings(
     dispute_window_seconds=2,
     confirm_seconds=2,
     work_lease_seconds=2,
+    dispute_draw_seconds=1,
+    ruling_seconds=2,
+    replacement_ruling_seconds=1,
+    arbitrator_stake_seconds=0,
     min_auction_seconds=1,
     decline_seconds=1,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism, NotFound
+from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.disputes.dispute import Dispute, Seat
 from exchange.mechanisms.disputes.drawing import Candidate, draw, odd_size, split
+from exchange.mechanisms.disputes.queries import Queries, rulings_of
 from exchange.mechanisms.disputes.stakes import LAYERS_MAX, Arbitrator
 from exchange.mechanisms.facts import AgentEnded, DisputeTerms
 from exchange.mechanisms.facts import DisputeDecided as DecidedFact
@@ -20,16 +21,8 @@ from exchange.messages.disputes import (
     DisputeDecided,
     DisputeOpened,
     DisputeOutcome,
-    DisputeResult,
-    DisputesResult,
-    DisputeView,
-    GetDispute,
-    GetMyStake,
-    ListDisputes,
-    MyStakeResult,
     OpenDispute,
     Rule,
-    RulingView,
     Stake,
     StakeChanged,
     StakeOutcome,
@@ -95,7 +88,7 @@ class Disputes(Mechanism):
 
     def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
         """Return the reader for every query of the family."""
-        return {GetDispute: self._get, ListDisputes: self._list, GetMyStake: self._get_my_stake}
+        return Queries(self).readers()
 
     def deadlines(self) -> Mapping[str, Callable[..., None]]:
         """Return what each kind of deadline fires."""
@@ -130,7 +123,7 @@ class Disputes(Mechanism):
         posting = context.cashier.posting(arbitrator.cause)
         posting.fund(name, arbitrator.escrow, command.amount)
         posting.post()
-        arbitrator.add(context.time_us, command.amount, context.time_us - self._ripening_us())
+        arbitrator.add(context.time_us, command.amount, context.time_us - self.ripening_us())
         context.emit(agent, StakeChanged(stake=arbitrator.stake, change=command.amount))
         return StakeOutcome(command.id, "accepted", context.stamp, stake=arbitrator.stake)
 
@@ -162,7 +155,8 @@ class Disputes(Mechanism):
         least = self.context.settings.arbitrator_stake_min
         return (Reason.INVALID_QUANTITY, f"a stake is at least {least}, or none") if stake < least else None
 
-    def _ripening_us(self) -> int:
+    def ripening_us(self) -> int:
+        """Return how long a stake is there before it counts."""
         return self.context.settings.arbitrator_stake_seconds * _SECOND_US
 
     def _forget_empty(self, arbitrator: Arbitrator) -> None:
@@ -295,7 +289,7 @@ class Disputes(Mechanism):
         """Return who may be drawn: active, with enough at stake for long enough, and of no owner that is part of it."""
         agents = self.context.agents
         least = self.context.settings.arbitrator_stake_min
-        since_us = dispute.opened_us - self._ripening_us()
+        since_us = dispute.opened_us - self.ripening_us()
         barred = dict.fromkeys((*dispute.terms.excluded, *(seat.owner for seat in dispute.seats)))
         barred.update(dict.fromkeys(agents[name].owner for name in dispute.parties() if name in agents))
         candidates: list[Candidate] = []
@@ -453,54 +447,7 @@ class Disputes(Mechanism):
             number=dispute.subject,
             verdict=verdict,
             fee=dispute.deposit if dispute.ruled() else 0,
-            rulings=_rulings_of(dispute),
-        )
-
-    def _get(self, agent: AgentRecord, query: GetDispute) -> DisputeResult:
-        name = agent.agent_id
-        dispute = self.live.get(query.dispute) or self.decided.get(query.dispute)
-        if dispute is None or not (name in dispute.parties() or dispute.seat_of(name) or "operator" in agent.roles):
-            message = f"no dispute {query.dispute} in which {name} is a party or has a seat"
-            raise NotFound(message)
-        return DisputeResult(dispute=self._view(dispute, name))
-
-    def _list(self, agent: AgentRecord, query: ListDisputes) -> DisputesResult:
-        name = agent.agent_id
-        arbitrator = self.arbitrators.get(name)
-        seated = arbitrator.disputes if arbitrator is not None else {}
-        found = sorted(dict.fromkeys((*self.by_party.get(name, {}), *seated)))
-        numbers = [number for number in found if number > query.after]
-        page = numbers[: query.limit]
-        views = [self._view(self.live[number], name) for number in page]
-        return DisputesResult(disputes=views, next=page[-1] if len(numbers) > query.limit else None)
-
-    def _get_my_stake(self, agent: AgentRecord, query: GetMyStake) -> MyStakeResult:
-        del query
-        arbitrator = self.arbitrators.get(agent.agent_id)
-        if arbitrator is None:
-            return MyStakeResult(stake=0, counts=0, disputes=[])
-        counts = arbitrator.stake_since(self.context.time_us - self._ripening_us())
-        return MyStakeResult(stake=arbitrator.stake, counts=counts, disputes=list(arbitrator.disputes))
-
-    def _view(self, dispute: Dispute, asker: str) -> DisputeView:
-        """Describe a dispute to somebody: of the panel it sees nothing before the decision but its own seat."""
-        seat = dispute.seat_of(asker)
-        is_to_rule = seat is not None and seat.state == "pending"
-        is_decided = dispute.verdict is not None
-        return DisputeView(
-            dispute=dispute.number,
-            family=dispute.family,
-            number=dispute.subject,
-            disputer=dispute.disputer,
-            respondent=dispute.terms.respondent,
-            amount=dispute.terms.amount,
-            deposit=dispute.deposit,
-            opened_us=dispute.opened_us,
-            statement=dispute.statement,
-            rule_by_us=self.context.deadlines.due_us(dispute.deadline_id) if is_to_rule else None,
-            verdict=dispute.verdict,
-            decided_us=dispute.decided_us if is_decided else None,
-            rulings=_rulings_of(dispute) if is_decided else [],
+            rulings=rulings_of(dispute),
         )
 
     def metrics(self) -> Iterable[Row]:
@@ -587,15 +534,3 @@ class Disputes(Mechanism):
             self._by_subject[dispute.family, dispute.subject] = dispute.number
         for fields in live:
             self._index(Dispute.load(fields))
-
-
-def _rulings_of(dispute: Dispute) -> list[RulingView]:
-    """Return what everybody on the panel did, once it is decided."""
-    return [
-        RulingView(
-            arbitrator=seat.agent_id,
-            upheld=seat.upheld if seat.state == "ruled" else None,
-            statement=seat.statement,
-        )
-        for seat in dispute.seats
-    ]

@@ -18,20 +18,30 @@ _CREDIT = 1_000_000
 
 def draw(random: Random, view: View) -> Drawn:
     """Return a command that an agent might give; who was seated mostly rules, who may dispute sometimes does."""
-    seated, disputable = view.recent("disputes.seated"), _disputable(view)
+    seated, disputable, stakes = (
+        view.recent("disputes.seated"),
+        _disputable(view),
+        view.recent("disputes.stake_changed"),
+    )
     dice = random.random()
-    if seated and dice < 0.45:
-        return Rule, {"dispute": random.choice(seated).dispute, "upheld": random.random() < 0.5, "statement": "seen"}
-    if disputable and dice < 0.75:
+    if not stakes or (stakes[-1].stake < 50 * _CREDIT and dice < 0.5):
+        return Stake, {"amount": random.choice((1, 50, 60, 200)) * _CREDIT}
+    if seated and dice < 0.5:
+        return Rule, {
+            "dispute": random.choice(seated[-3:]).dispute,
+            "upheld": random.random() < 0.5,
+            "statement": "seen",
+        }
+    if disputable and dice < 0.8:
         family, number = random.choice(disputable)
         return OpenDispute, {"family": family, "number": number, "statement": "it is not what was agreed on"}
     if dice < 0.85:
-        return Stake, {"amount": random.choice((1, 50, 60, 200)) * _CREDIT}
+        return Stake, {"amount": random.choice((1, 5)) * _CREDIT}
     if dice < 0.9:
-        return Unstake, {"amount": random.choice((1, 50, 60, 200)) * _CREDIT}
+        return Unstake, {"amount": random.choice((_CREDIT, 5 * _CREDIT, max(stakes[-1].stake, 1)))}
     if dice < 0.95:
-        return OpenDispute, {"family": "settlements", "number": random.randrange(1, 12)}
-    return Rule, {"dispute": random.randrange(1, 5), "upheld": True}
+        return OpenDispute, {"family": "settlements", "number": view.guess(random, "settlement")}
+    return Rule, {"dispute": view.guess(random, "dispute"), "upheld": True}
 
 
 def _disputable(view: View) -> list[tuple[str, int]]:
