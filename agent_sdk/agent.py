@@ -15,6 +15,8 @@ from agent_sdk.markets import Catalog, credits_from, maybe_credits
 from agent_sdk.models import AccountSnapshot, AgentInfo, Book, NewOrder, SettledOutcome, SpendLimitInfo
 from agent_sdk.ordering import amend_draft, cancel_draft, order_of, place_draft, placed_order
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
+from agent_sdk.settlements import Settlements
+from agent_sdk.tasks import Tasks
 from exchange.messages.admin import (
     AgentsResult,
     BalancesResult,
@@ -79,6 +81,10 @@ class Agent:
         self._events = Events(connection, self._catalog)
         self.admin = Admin(connection, self._catalog)
         """The commands of an operator."""
+        self.tasks = Tasks(connection)
+        """Task auctions: post, bid, standing bids."""
+        self.settlements = Settlements(connection)
+        """What is to be delivered, confirmed and paid."""
 
     async def _open(self) -> None:
         hello = self._connection.hello

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from agent_sdk.event_base import AgentEvent
 from agent_sdk.markets import credits_from, maybe_credits
 from agent_sdk.money import from_units
+from agent_sdk.work_events import convert_work_event
 from exchange.messages import admin, event_union, orders
 
 if TYPE_CHECKING:
@@ -42,17 +44,6 @@ __all__ = [
     "VenueEvent",
     "convert_event",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class AgentEvent:
-    """Tell one agent what happened to it.
-
-    ``seq`` is dense, from 1 on; ``venue_time_us`` is in microseconds of venue time.
-    """
-
-    seq: int
-    venue_time_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,4 +317,7 @@ async def _convert_admin(seq: int, event: Event, catalog: Catalog) -> AgentEvent
                 credits_from(event.limit),
             )
         case _:
+            seen = convert_work_event(seq, event)
+            if seen is not None:
+                return seen
             return VenueEvent(seq, time_us, str(event.__struct_config__.tag), event)

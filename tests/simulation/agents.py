@@ -25,6 +25,8 @@ from agent_sdk.errors import (
 )
 from agent_sdk.event_models import Gap, VenueEvent
 from agent_sdk.session import Draft
+from agent_sdk.work_events import WORK_EVENTS
+from exchange.messages import tag_of
 from exchange.messages.admin import RegisterAgent
 from exchange.messages.venue import GetOutcome, OutcomeResult
 from tests.simulation.commands import COMMANDS
@@ -69,6 +71,10 @@ class Told(msgspec.Struct):
     reason: str = ""
     outcome: Any = None
     valid_until_us: int | None = None
+
+
+_TAGS: Final = {seen: tag_of(wire) for wire, seen in WORK_EVENTS.items()}
+"""By what users see of events of work: their tags."""
 
 
 class _Recorded(Draft):
@@ -353,6 +359,8 @@ class HonestAgent:
             self.heard.append(event)
             if isinstance(event, VenueEvent):
                 self.view.hear(event.message)
+            elif type(event) in _TAGS:
+                self.view.hear(event, _TAGS[type(event)])
             if isinstance(event, Gap):
                 return
             if self._reads_slowly and not self.world.is_closing:

@@ -51,9 +51,9 @@ class View:
     made: int = 0
     """How many names it made up."""
 
-    def hear(self, event: Any) -> None:
+    def hear(self, event: Any, tag: str = "") -> None:
         """Remember an event."""
-        self.heard.setdefault(tag_of(type(event)), deque(maxlen=12)).append(event)
+        self.heard.setdefault(tag or tag_of(type(event)), deque(maxlen=12)).append(event)
         for name in _NUMBERED:
             number = getattr(event, name, None)
             known = self.public.setdefault(name, deque(maxlen=8))
