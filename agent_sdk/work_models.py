@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 TaskState = Literal["open", "offered", "awarded", "completed", "failed", "unawarded", "canceled"]
-SettlementState = Literal["open", "delivered", "failing", "disputed", "completed", "failed"]
+SettlementState = Literal["open", "delivered", "failing", "disputed", "completed", "failed", "called_off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

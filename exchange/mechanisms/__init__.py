@@ -6,6 +6,7 @@ from typing import Final
 
 from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.base import Mechanism
+from exchange.mechanisms.contracts import Contracts
 from exchange.mechanisms.disputes import Disputes
 from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.leases import Leases
@@ -24,6 +25,7 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Disputes,
     Leases,
     Tasks,
+    Contracts,
     Expertise,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

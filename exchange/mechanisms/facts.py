@@ -13,12 +13,14 @@ __all__ = [
     "MarketStateOrdered",
     "MechanismStateOrdered",
     "SettlementAgreed",
+    "SettlementCalledOff",
     "SettlementDelivered",
     "SettlementFailed",
     "SettlementFinal",
     "SettlementOpened",
     "SettlementTerms",
     "SwitchLapsed",
+    "TaskFinal",
     "UnitsLeased",
     "VenueReopened",
 ]
@@ -134,6 +136,19 @@ class SettlementFinal(NamedTuple):
     paid: int
     delivered_us: int | None
     score: int | None
+
+
+class SettlementCalledOff(NamedTuple):
+    """A settlement without money of its own is not waited for any more: who opened it has settled what it was about."""
+
+    settlement: int
+
+
+class TaskFinal(NamedTuple):
+    """A task ended for good."""
+
+    task: int
+    is_completed: bool
 
 
 # ── disputes ────────────────────────────────────────────────────────────────────────────────────

@@ -111,6 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     arbitrator_stake_seconds: Annotated[int, Meta(ge=0, le=2_592_000)] = 604_800
     arbitrator_forfeit_bp: BasisPoints = 500
     max_arbitrators: PositiveAmount = 1_000
+    max_open_contracts: PositiveAmount = 1_000
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

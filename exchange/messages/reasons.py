@@ -92,6 +92,9 @@ class Reason(StrEnum):
     NO_HELP_OFFERED = "no_help_offered"
     ALREADY_RATED = "already_rated"
     # Packages and contracts.
+    UNKNOWN_CONTRACT = "unknown_contract"
+    INVALID_CONTRACT_TERMS = "invalid_contract_terms"
+    TOO_MANY_CONTRACTS = "too_many_contracts"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

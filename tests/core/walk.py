@@ -10,6 +10,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from exchange.engine import Batch, Engine, Outputs
 from exchange.mechanisms import REGISTRY
 from exchange.messages import family_of, tag_of
@@ -153,7 +155,9 @@ class Walk:
 
     def submit(self, agent: str, kind: type[Command], /, **fields: Any) -> Answer:
         """Submit a command and count it."""
-        command = self.venue.command(agent, kind, **fields)
+        drawn = self.venue.command(agent, kind, **fields)
+        # Draws write what is nested as the wire has it.
+        command: Command = msgspec.convert(msgspec.to_builtins(drawn), kind)
         answer = self.venue.send(agent, command)
         if answer.accepted:
             tag = tag_of(kind)

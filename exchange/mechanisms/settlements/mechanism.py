@@ -10,6 +10,7 @@ from exchange.mechanisms.facts import (
     DisputeOpened,
     DisputeTerms,
     SettlementAgreed,
+    SettlementCalledOff,
     SettlementFailed,
     SettlementFinal,
 )
@@ -75,6 +76,7 @@ class Settlements(Mechanism):
             Figure("paid_credits_total", "Whole credits paid to providers."),
         )
         context.react(SettlementAgreed, self._open)
+        context.react(SettlementCalledOff, self._call_off)
         context.react(DisputeOpened, self._freeze)
         context.react(DisputeDecided, self._decide)
 
@@ -387,10 +389,22 @@ class Settlements(Mechanism):
         settlement.score = None
         self._finish(settlement, "failed", 0, terms.price, terms.bond + terms.unsecured_bond)
 
-    def _finish(
-        self, settlement: Settlement, outcome: Literal["completed", "failed"], paid: int, refunded: int, forfeited: int
-    ) -> None:
-        settlement.state = outcome
+    def _call_off(self, fact: SettlementCalledOff) -> None:
+        """End a settlement that has no money and that nobody waits for."""
+        settlement = self.live.get(fact.settlement)
+        if settlement is None:
+            return
+        self._end_lease(settlement)
+        self._retire(settlement)
+        settlement.state = "called_off"
+        self._tally.count("final_total", "called_off")
+        self._tell(
+            settlement,
+            lambda: SettlementEnded(settlement=settlement.number, origin=settlement.origin, outcome="called_off"),
+        )
+
+    def _retire(self, settlement: Settlement) -> None:
+        """Take a settlement out of every index but that of ended ones."""
         self._stop_waiting(settlement)
         del self.live[settlement.number]
         for name in settlement.listeners():
@@ -401,6 +415,12 @@ class Settlements(Mechanism):
         self.ended[settlement.number] = settlement
         if len(self.ended) > _REMEMBERED:
             del self.ended[next(iter(self.ended))]
+
+    def _finish(
+        self, settlement: Settlement, outcome: Literal["completed", "failed"], paid: int, refunded: int, forfeited: int
+    ) -> None:
+        settlement.state = outcome
+        self._retire(settlement)
         self._tally.count("final_total", outcome)
         self._tell(
             settlement,
@@ -464,9 +484,10 @@ class Settlements(Mechanism):
 
     def _decide(self, fact: DisputeDecided) -> None:
         """Do what silence would have brought, or, if the dispute was upheld, its opposite."""
-        if fact.family != self.family:
+        settlement = self.live.get(fact.number) if fact.family == self.family else None
+        if settlement is None:
+            # Another family's, or called off meanwhile.
             return
-        settlement = self.live[fact.number]
         if (settlement.frozen_state == "delivered") != fact.upheld:
             self._complete(settlement)
             return

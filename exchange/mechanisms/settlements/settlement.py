@@ -57,7 +57,7 @@ class Settlement:
     @property
     def is_final(self) -> bool:
         """Return whether its money has moved."""
-        return self.state in ("completed", "failed")
+        return self.state in ("completed", "failed", "called_off")
 
     def listeners(self) -> list[str]:
         """Return who hears of it."""

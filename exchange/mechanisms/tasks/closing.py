@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from exchange.mechanisms.base import VENUE_SCOPE
 from exchange.mechanisms.cashier import escrow_of
-from exchange.mechanisms.facts import SettlementAgreed, SettlementTerms
+from exchange.mechanisms.facts import SettlementAgreed, SettlementTerms, TaskFinal
 from exchange.mechanisms.tasks import pricing
 from exchange.mechanisms.tasks.task import Award, Bid, Task
 from exchange.messages.tasks import TaskAwarded, TaskCanceled, TaskClosed, TaskEnded, TaskOffered, TaskRoundOpened
@@ -383,6 +383,7 @@ class Closing:
         if len(tasks.ended) > _REMEMBERED:
             del tasks.ended[next(iter(tasks.ended))]
         tasks.tally.count("ended_total", outcome)
+        context.announce(TaskFinal(task.number, outcome == "completed"))
         listeners = [poster] if task.award is None else [poster, task.award.winner]
         for name in dict.fromkeys(listeners):
             event = TaskEnded(task=task.number, outcome=outcome, quality_bonus=quality, efficiency_bonus=efficiency)

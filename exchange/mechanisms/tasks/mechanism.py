@@ -363,6 +363,10 @@ class Tasks(Mechanism):
 
     # ── what all parts need ─────────────────────────────────────────────────────────────────────
 
+    def has_live_task(self, number: int) -> bool:
+        """Return whether a task exists that has not ended."""
+        return number in self.tasks
+
     def owner_of(self, agent_id: str) -> str:
         """Return the owner of a registered agent."""
         return self.context.agents[agent_id].owner

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.commands import admin, disputes, expertise, leases, orders, payments, settlements, tasks
+from tests.simulation.commands import (
+    admin,
+    contracts,
+    disputes,
+    expertise,
+    leases,
+    orders,
+    payments,
+    settlements,
+    tasks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +28,7 @@ COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "admin": admin.draw,
     "disputes": disputes.draw,
     "expertise": expertise.draw,
+    "contracts": contracts.draw,
     "leases": leases.draw,
     "orders": orders.draw,
     "payments": payments.draw,

@@ -1,0 +1,178 @@
+"""Hold contracts, their parts, and what was attested."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from exchange.messages.contracts import Condition
+
+if TYPE_CHECKING:
+    from exchange.messages.contracts import ContractState
+
+__all__ = ["Attestation", "Contract", "Part"]
+
+
+class Part:
+    """Be one part of a contract. ``state`` follows its settlement."""
+
+    __slots__ = (
+        "assignee",
+        "attester",
+        "bond",
+        "deliver_by_us",
+        "delivered_us",
+        "name",
+        "settlement",
+        "share",
+        "state",
+    )
+
+    def __init__(
+        self, name: str, assignee: str, share: int, bond: int, deliver_by_us: int, attester: str | None
+    ) -> None:
+        self.name = name
+        self.assignee = assignee
+        self.share = share
+        self.bond = bond
+        self.deliver_by_us = deliver_by_us
+        self.attester = attester
+        self.settlement = 0
+        self.state = "open"
+        """``open``, ``waiting`` (delivered or failing, not final), ``completed`` or ``failed``."""
+        self.delivered_us: int | None = None
+
+    def delivered_by(self, by_us: int | None, time_us: int) -> bool | None:
+        """Return whether it was delivered before a time, and that is final; None while that is not certain."""
+        if self.state == "failed":
+            return False
+        if by_us is not None:
+            # Also before anything is final: what was delivered later, or not yet, was not delivered before.
+            if self.delivered_us is not None and self.delivered_us >= by_us:
+                return False
+            if self.delivered_us is None and time_us >= by_us:
+                return False
+        return True if self.state == "completed" else None
+
+    def dump(self) -> list[object]:
+        """Return the state as plain data."""
+        return [
+            self.name, self.assignee, self.share, self.bond, self.deliver_by_us, self.attester,
+            self.settlement, self.state, self.delivered_us,
+        ]  # fmt: skip
+
+    @staticmethod
+    def load(fields: Any) -> Part:
+        """Return the part of which ``dump`` gave the state."""
+        part = Part(*fields[:6])
+        part.settlement, part.state, part.delivered_us = fields[6:]
+        return part
+
+
+class Attestation:
+    """Hold what an attester said, and whether that is final."""
+
+    __slots__ = ("deadline_id", "dispute", "holds", "is_final", "number", "statement")
+
+    def __init__(self, number: int, statement: str, holds: bool) -> None:  # noqa: FBT001 - also from dumps
+        self.number = number
+        self.statement = statement
+        self.holds = holds
+        self.is_final = False
+        self.deadline_id = 0
+        self.dispute: int | None = None
+
+    def dump(self) -> list[object]:
+        """Return the state as plain data."""
+        return [self.number, self.statement, self.holds, self.is_final, self.deadline_id, self.dispute]
+
+    @staticmethod
+    def load(fields: Any) -> Attestation:
+        """Return the attestation of which ``dump`` gave the state."""
+        attestation = Attestation(*fields[:3])
+        attestation.is_final, attestation.deadline_id, attestation.dispute = fields[3:]
+        return attestation
+
+
+class Contract:
+    """Be one contract, from its proposal until it ended, and for a while after."""
+
+    __slots__ = (
+        "attestations", "condition", "deadline_id", "detail", "evaluate_by_us", "is_overdue", "number", "parts",
+        "payer", "sign_by_us", "signed", "state", "tasks", "time_ids", "title",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int, payer: str, title: str, detail: str, condition: Any, sign_by_us: int, evaluate_by_us: int
+    ) -> None:
+        self.number = number
+        self.payer = payer
+        self.title = title
+        self.detail = detail
+        self.condition: Condition = condition
+        self.sign_by_us = sign_by_us
+        self.evaluate_by_us = evaluate_by_us
+        self.state: ContractState = "proposed"
+        self.parts: list[Part] = []
+        self.signed: dict[str, None] = {}
+        self.attestations: dict[str, Attestation] = {}
+        self.tasks: dict[int, bool | None] = {}
+        """Whether the tasks that the condition is about were completed; None while that is not final."""
+        self.deadline_id = 0
+        """That of the signatures, then that of the last evaluation."""
+        self.time_ids: list[int] = []
+        """The deadlines at which a time is reached."""
+        self.is_overdue = False
+        """Whether the last evaluation is past, and only what was on its way then still counts."""
+
+    @property
+    def cause(self) -> str:
+        """Return the cause under which its money moves."""
+        return f"contracts:{self.number}"
+
+    @property
+    def total(self) -> int:
+        """Return the sum of the shares."""
+        return sum(part.share for part in self.parts)
+
+    def assignees(self) -> list[str]:
+        """Return who has a part to deliver, each once."""
+        return list(dict.fromkeys(part.assignee for part in self.parts))
+
+    def listeners(self) -> list[str]:
+        """Return payer and assignees, each once."""
+        return list(dict.fromkeys((self.payer, *self.assignees())))
+
+    def bond_of(self, assignee: str) -> int:
+        """Return the sum of the bonds of an assignee."""
+        return sum(part.bond for part in self.parts if part.assignee == assignee)
+
+    def in_escrow(self) -> int:
+        """Return what is in escrow: the shares, and the bonds of who has signed."""
+        return self.total + sum(part.bond for part in self.parts if part.assignee in self.signed)
+
+    def dump(self) -> list[object]:
+        """Return the state as plain data."""
+        return [
+            self.number, self.payer, self.title, self.detail, msgspec.to_builtins(self.condition), self.sign_by_us,
+            self.evaluate_by_us, self.state, [part.dump() for part in self.parts], list(self.signed),
+            [attestation.dump() for attestation in self.attestations.values()], list(self.tasks.items()),
+            self.deadline_id, self.time_ids, self.is_overdue,
+        ]  # fmt: skip
+
+    @staticmethod
+    def load(state: Any) -> Contract:
+        """Return the contract of which ``dump`` gave the state."""
+        number, payer, title, detail, condition, sign_by_us, evaluate_by_us = state[:7]
+        converted: Any = msgspec.convert(condition, Condition)
+        contract = Contract(number, payer, title, detail, converted, sign_by_us, evaluate_by_us)
+        contract.state, parts, signed, attestations, tasks, contract.deadline_id = state[7:13]
+        contract.time_ids, contract.is_overdue = list(state[13]), state[14]
+        contract.parts = [Part.load(fields) for fields in parts]
+        contract.signed = dict.fromkeys(signed)
+        for fields in attestations:
+            attestation = Attestation.load(fields)
+            contract.attestations[attestation.statement] = attestation
+        contract.tasks = dict(tasks)
+        return contract
