@@ -197,11 +197,15 @@ class Ledger:
             self.watch(balance, meter)
 
     def watch(self, balance: Balance, watch: Watch) -> None:
-        """Let something be told of every movement of a balance."""
+        """Let something be told of every movement of a balance: first the meters, in whatever order they came."""
         self._is_watched = True
         present = balance.meters or ()
-        if watch not in present:
-            balance.meters = (*present, watch)
+        if watch in present:
+            return
+        meters: list[Watch] = [each for each in present if isinstance(each, SpendMeter)]
+        others = [each for each in present if not isinstance(each, SpendMeter)]
+        (meters if isinstance(watch, SpendMeter) else others).append(watch)
+        balance.meters = (*meters, *others)
 
     def unwatch(self, balance: Balance, watch: Watch) -> None:
         """Tell it no more."""

@@ -48,6 +48,14 @@ def whole_credits(amount: int) -> str:
     return f"{whole}.{digits:0<2}"
 
 
+def _discard(index: dict[str, dict[int, None]], key: str, number: int) -> None:
+    """Forget a number in an index, and its key with its last one."""
+    numbers = index[key]
+    numbers.pop(number, None)
+    if not numbers:
+        del index[key]
+
+
 class Lien(NamedTuple):
     """Hold what an agent owes since it could not pay; ``creditor`` is an account."""
 
@@ -79,6 +87,10 @@ class Cashier:
         self.last_lien = 0
         self.liens_of: dict[str, dict[int, None]] = {}
         """The liens that bind an agent, the oldest first: its own, after a while its owner's."""
+        self.owed_by: dict[str, dict[int, None]] = {}
+        """The liens that bind every agent of an owner."""
+        self.owed_to: dict[str, dict[int, None]] = {}
+        """The liens by their creditor."""
         self._watches: dict[str, LienWatch] = {}
         self._releasers: list[Releaser] = []
         context.react(LienWatch, self._collect)
@@ -118,6 +130,10 @@ class Cashier:
         heirs = (name for name in context.fleets[agent.owner] if context.agents[name].state != "revoked")
         return next(heirs, "treasury")
 
+    def takes(self, account: str) -> str:
+        """Return the account that takes what is due to an account of an agent or of the venue."""
+        return self.payee(account) if account in self._context.agents else account
+
     # ── moving ──────────────────────────────────────────────────────────────────────────────────
 
     def posting(self, cause: str) -> Posting:
@@ -140,6 +156,8 @@ class Cashier:
         if account not in self._context.agents:
             # Nobody is left who could pay; the loss stays where it arose.
             return 0
+        if self.takes(creditor) == account:
+            return amount
         balance = ledger.balance(account, CREDIT)
         for releaser in self._releasers:
             if balance.available < amount:
@@ -163,13 +181,18 @@ class Cashier:
         context = self._context
         self.last_lien = number = self.last_lien + 1
         lien = self.liens[number] = Lien(number, debtor, creditor, amount, cause, context.time_us)
+        self.owed_to.setdefault(creditor, {})[number] = None
         self.bind(debtor, number)
         context.deadlines.schedule(context.time_us + OWNER_BOUND_US, BIND_OWNER, number)
         self._tell(lien, amount)
 
     def bind(self, agent_id: str, number: int) -> None:
         """Let a lien bind an agent from now on."""
-        self.liens_of.setdefault(agent_id, {})[number] = None
+        bound = self.liens_of.setdefault(agent_id, {})
+        is_newest = not bound or next(reversed(bound)) < number
+        bound[number] = None
+        if not is_newest:
+            self.liens_of[agent_id] = dict.fromkeys(sorted(bound))
         if agent_id not in self._watches:
             ledger = self._context.ledger
             watch = self._watches[agent_id] = LienWatch(agent_id)
@@ -181,17 +204,16 @@ class Cashier:
         lien = self.liens.get(number)
         if lien is None:
             return
-        for agent_id in self._context.fleets[self._context.agents[lien.debtor].owner]:
+        owner = self._context.agents[lien.debtor].owner
+        self.owed_by.setdefault(owner, {})[number] = None
+        for agent_id in self._context.fleets[owner]:
             if self._context.agents[agent_id].state != "revoked":
                 self.bind(agent_id, number)
 
     def bind_newcomer(self, agent_id: str) -> None:
         """Let the liens that bind its owner bind a new agent, too."""
-        context = self._context
-        for mate in context.fleets[context.agents[agent_id].owner]:
-            for number in list(self.liens_of.get(mate, ())):
-                if context.time_us - self.liens[number].since_us >= OWNER_BOUND_US:
-                    self.bind(agent_id, number)
+        for number in self.owed_by.get(self._context.agents[agent_id].owner, ()):
+            self.bind(agent_id, number)
 
     def reduce(self, number: int, amount: int) -> None:
         """Count ``amount`` of a lien as paid; one that is paid whole binds nobody any more."""
@@ -202,15 +224,22 @@ class Cashier:
         if left:
             return
         del self.liens[number]
-        for agent_id in self._context.fleets[self._context.agents[lien.debtor].owner]:
-            bound = self.liens_of.get(agent_id)
-            if bound is None:
-                continue
-            bound.pop(number, None)
-            if not bound:
-                del self.liens_of[agent_id]
-                ledger = self._context.ledger
-                ledger.unwatch(ledger.balance(agent_id, CREDIT), self._watches.pop(agent_id))
+        _discard(self.owed_to, lien.creditor, number)
+        owner = self._context.agents[lien.debtor].owner
+        if number in self.owed_by.get(owner, ()):
+            _discard(self.owed_by, owner, number)
+            for agent_id in self._context.fleets[owner]:
+                self._unbind(agent_id, number)
+        else:
+            self._unbind(lien.debtor, number)
+
+    def _unbind(self, agent_id: str, number: int) -> None:
+        if agent_id not in self.liens_of:
+            return
+        _discard(self.liens_of, agent_id, number)
+        if agent_id not in self.liens_of:
+            ledger = self._context.ledger
+            ledger.unwatch(ledger.balance(agent_id, CREDIT), self._watches.pop(agent_id))
 
     def pay_liens(self, agent_id: str, amount: int) -> int:
         """Pay up to ``amount`` of the liens that bind an agent from what it has available; return what was paid."""
@@ -262,14 +291,18 @@ class Cashier:
             [list(lien) for lien in self.liens.values()],
             self.last_lien,
             [[agent, list(numbers)] for agent, numbers in self.liens_of.items()],
+            [[owner, list(numbers)] for owner, numbers in self.owed_by.items()],
         ]
 
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave; ledger and agents are loaded already."""
-        holds, escrows, liens, self.last_lien, bound = state
+        holds, escrows, liens, self.last_lien, bound, owed_by = state
         self.holds = {agent: {(cause, asset): amount for cause, asset, amount in rows} for agent, rows in holds}
         self.escrows = dict.fromkeys(escrows)
         self.liens = {fields[0]: Lien(*fields) for fields in liens}
+        self.owed_by = {owner: dict.fromkeys(numbers) for owner, numbers in owed_by}
+        for lien in self.liens.values():
+            self.owed_to.setdefault(lien.creditor, {})[lien.number] = None
         ledger = self._context.ledger
         for agent_id, numbers in bound:
             self.liens_of[agent_id] = dict.fromkeys(numbers)
@@ -283,6 +316,15 @@ class Cashier:
         for lien in self.liens.values():
             if lien.amount <= 0 or lien.number not in self.liens_of.get(lien.debtor, ()):
                 yield f"liens_bind_their_debtor: {lien.number}"
+        for agent, numbers in self.liens_of.items():
+            if not numbers or any(number not in self.liens for number in numbers):
+                yield f"who_is_bound_owes: {agent}"
+            if list(numbers) != sorted(numbers):
+                yield f"older_liens_come_first: {agent}"
+        if sorted(self.liens_of) != sorted(self._watches):
+            yield "who_is_bound_is_watched"
+        if sum(len(numbers) for numbers in self.owed_to.values()) != len(self.liens):
+            yield "liens_are_found_by_their_creditor"
 
     def _hold_problems(self) -> Iterable[str]:
         for agent, holds in self.holds.items():
@@ -317,7 +359,8 @@ class Posting:
         self._legs: list[Leg] = []
         self._told: dict[tuple[str, str], list[int]] = {}
         self._escrows: dict[str, None] = {}
-        self._liens: list[tuple[int, int]] = []
+        self._liens: dict[int, int] = {}
+        """How much of which lien it pays."""
 
     # ── of an agent's own balance ───────────────────────────────────────────────────────────────
 
@@ -344,35 +387,42 @@ class Posting:
     def transfer(self, source: str, target: str, amount: int, asset: str = CREDIT) -> None:
         """Move available units between accounts of agents or of the venue."""
         self._add(source, asset, -amount, 0)
-        self._add(target if target not in self._context.agents else self._cashier.payee(target), asset, amount, 0)
+        self._add(self._cashier.takes(target), asset, amount, 0)
 
     # ── out of escrows ──────────────────────────────────────────────────────────────────────────
 
     def pay(self, escrow: str, agent_id: str, amount: int) -> None:
         """Pay what an agent has earned, in credits: liens take their share of it."""
         account = self._cashier.payee(agent_id)
-        left = amount
-        if account in self._cashier.liens_of:
-            share = amount // LIEN_SHARE
-            for number in self._cashier.liens_of[account]:
-                lien = self._cashier.liens[number]
-                counted = sum(part for at, part in self._liens if at == number)
-                part = min(share, lien.amount - counted)
-                if part > 0:
-                    self._liens.append((number, part))
-                    creditor = lien.creditor
-                    if creditor in self._context.agents:
-                        creditor = self._cashier.payee(creditor)
-                    self._add(creditor, CREDIT, part, 0)
-                    share -= part
-                    left -= part
+        left = amount - self._settle_debts(agent_id, account, amount)
+        left -= self._pay_liens(account, left // LIEN_SHARE)
         self._add_escrow(escrow, CREDIT, -amount)
         self._add(account, CREDIT, left, 0)
 
     def give_back(self, escrow: str, agent_id: str, amount: int, asset: str = CREDIT) -> None:
         """Give back out of an escrow what was the agent's own: a refund, a bond, units."""
+        account = self._cashier.payee(agent_id)
+        left = amount - self._settle_debts(agent_id, account, amount) if asset == CREDIT else amount
         self._add_escrow(escrow, asset, -amount)
-        self._add(self._cashier.payee(agent_id), asset, amount, 0)
+        self._add(account, asset, left, 0)
+
+    def _settle_debts(self, agent_id: str, heir: str, amount: int) -> int:
+        """Pay a revoked agent's liens before anything goes to its heir; return what that took."""
+        return self._pay_liens(agent_id, amount) if heir != agent_id else 0
+
+    def _pay_liens(self, debtor: str, share: int) -> int:
+        """Let the liens that bind an agent take up to ``share``; return what they took."""
+        cashier, taken = self._cashier, 0
+        for number in cashier.liens_of.get(debtor, ()):
+            if taken >= share:
+                break
+            lien, counted = cashier.liens[number], self._liens.get(number, 0)
+            part = min(share - taken, lien.amount - counted)
+            if part > 0:
+                self._liens[number] = counted + part
+                self._add(cashier.takes(lien.creditor), CREDIT, part, 0)
+                taken += part
+        return taken
 
     def move(self, source: str, target: str, amount: int, asset: str = CREDIT) -> None:
         """Move units from one escrow to another, or to ``fees``, ``public_fund`` or ``treasury``."""
@@ -392,7 +442,7 @@ class Posting:
         """
         context, cashier = self._context, self._cashier
         context.ledger.post(self._legs)
-        for number, part in self._liens:
+        for number, part in self._liens.items():
             cashier.reduce(number, part)
         for name in self._escrows:
             account = context.ledger.accounts[name]

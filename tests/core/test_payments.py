@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from exchange.engine import Engine
 from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import AgentRecord, CommandRule, Mechanism
 from exchange.mechanisms.cashier import LIEN_KEEPS, OWNER_BOUND_US, escrow_of
-from exchange.messages.admin import RevokeAgent
+from exchange.messages.admin import RevokeAgent, SetSpendLimit
 from exchange.messages.base import Command, Outcome
 from exchange.messages.payments import GetHolds, GetLiens, PayLiens
 from exchange.messages.reasons import Reason
@@ -17,6 +20,8 @@ from exchange.testing import OPERATOR, Venue, assert_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from exchange.mechanisms.cashier import Cashier
 
 CREDIT: Final = 1_000_000
 DAY_S: Final = 86_400
@@ -217,3 +222,243 @@ def test_holds_escrows_and_liens_survive_a_snapshot(venue: Venue) -> None:
     copy.load(venue.engine.dump())
     assert copy.dump() == venue.engine.dump()
     assert copy.check_invariants() == []
+
+
+# ── whose debts, and in which order ─────────────────────────────────────────────────────────────
+
+
+def test_the_oldest_lien_is_paid_first_also_by_a_mate_with_debts_of_its_own(venue: Venue) -> None:
+    move(venue, "poor", "charge", 110, "ann")
+    move(venue, "mate", "charge", 70, "bob")
+    assert (owed(venue, "poor"), owed(venue, "mate")) == (80 * CREDIT, 20 * CREDIT)
+    venue.advance(7 * DAY_S)
+    move(venue, "ann", "fund", 8)
+    move(venue, "ann", "pay", 8, "mate")
+    liens = {lien.lien: lien.amount // CREDIT for lien in venue.engine.query("mate", GetLiens()).liens}
+    assert liens == {1: 78, 2: 20}
+
+
+def test_nobody_owes_itself(venue: Venue) -> None:
+    venue.buy("poor", 1, 10 * CREDIT)
+    move(venue, "poor", "charge", 50, "poor")
+    assert purse(venue, "poor") == (20, 10)
+    venue.must(OPERATOR, RevokeAgent, agent="poor")
+    # What mate would owe its revoked mate, it would owe to itself.
+    move(venue, "mate", "charge", 500, "poor")
+    assert purse(venue, "mate") == (80, 0)
+    assert not venue.engine.context.cashier.liens
+
+
+@pytest.mark.parametrize("step", ["pay", "give_back"])
+def test_what_is_due_to_a_revoked_debtor_pays_its_debts_before_it_goes_to_an_heir(venue: Venue, step: str) -> None:
+    move(venue, "poor", "charge", 50, "ann")
+    venue.must(OPERATOR, RevokeAgent, agent="poor")
+    move(venue, "bob", "fund", 36)
+    move(venue, "bob", step, 16, "poor")
+    assert (purse(venue, "ann"), purse(venue, "mate")) == ((146, 0), (50, 0))
+    move(venue, "bob", step, 20, "poor")
+    assert (purse(venue, "ann"), purse(venue, "mate")) == ((150, 0), (66, 0))
+    assert not venue.engine.context.cashier.liens
+
+
+def test_what_is_due_to_a_revoked_debtor_without_heirs_pays_its_debts_before_the_treasury(venue: Venue) -> None:
+    move(venue, "bob", "charge", 110, "ann")
+    venue.must(OPERATOR, RevokeAgent, agent="bob")
+    before = venue.system_credits("treasury")
+    move(venue, "ann", "fund", 30)
+    move(venue, "ann", "pay", 30, "bob")
+    assert purse(venue, "ann") == (180, 0)
+    assert venue.system_credits("treasury") == before + 20 * CREDIT
+
+
+def test_a_lien_of_a_revoked_creditor_goes_to_its_heir(venue: Venue) -> None:
+    move(venue, "ann", "charge", 140, "poor")
+    venue.must(OPERATOR, RevokeAgent, agent="poor")
+    assert purse(venue, "mate") == (180, 0)
+    move(venue, "bob", "fund", 40)
+    move(venue, "bob", "pay", 40, "ann")
+    # A quarter, and then what is above 20.
+    assert (purse(venue, "ann"), purse(venue, "mate")) == ((20, 0), (200, 0))
+    venue.must(OPERATOR, RevokeAgent, agent="mate")
+    before = venue.system_credits("treasury")
+    venue.must("ann", PayLiens, amount=20 * CREDIT)
+    assert venue.system_credits("treasury") == before + 20 * CREDIT
+
+
+def test_a_debtor_without_heirs_owes_nobody(venue: Venue) -> None:
+    venue.must(OPERATOR, RevokeAgent, agent="ann")
+    venue.must("bob", Move, step="charge", amount=0, other="poor")
+    cashier = venue.engine.context.cashier
+    assert cashier.charge("ann", "bob", 10, "moves:1") == 0
+    assert not cashier.liens
+
+
+def test_a_lien_takes_nothing_from_holds_and_escrows(venue: Venue) -> None:
+    move(venue, "poor", "hold", 25)
+    move(venue, "poor", "fund", 5)
+    move(venue, "poor", "charge", 500, "ann")
+    assert purse(venue, "poor") == (0, 25)
+    assert venue.engine.context.cashier.in_escrow("escrow:moves:1") == 5 * CREDIT
+    # What is released is taken above 20 only.
+    move(venue, "poor", "release", 25)
+    assert purse(venue, "poor") == (20, 0)
+
+
+def test_who_hangs_on_a_balance_first_does_not_depend_on_history(venue: Venue) -> None:
+    """A snapshot hangs spend meters before liens; whoever ran on must tell agents in the same order."""
+    move(venue, "poor", "charge", 50, "ann")
+    venue.must(OPERATOR, SetSpendLimit, agent="poor", total=CREDIT)
+    copy = Engine((*REGISTRY, Moves))
+    copy.load(venue.engine.dump())
+    kinds = [
+        [type(meter).__name__ for meter in engine.ledger.balance("poor", "credit").meters]
+        for engine in (venue.engine, copy)
+    ]
+    assert kinds == [["SpendMeter", "LienWatch"]] * 2
+
+
+def test_the_cost_of_a_newcomer_does_not_grow_with_its_owners_fleet(venue: Venue) -> None:
+    """Only what is owed by the owner is looked at, not every agent that it ever had."""
+    move(venue, "poor", "charge", 110, "ann")
+    venue.advance(7 * DAY_S)
+    for number in range(30):
+        venue.register(f"late{number}", owner="poor", endowment=0)
+    cashier = venue.engine.context.cashier
+    assert list(cashier.owed_by["poor"]) == [1]
+    assert all(list(cashier.liens_of[f"late{number}"]) == [1] for number in range(30))
+    move(venue, "ann", "fund", 60)
+    move(venue, "ann", "give_back", 60, "late7")
+    assert owed(venue, "poor") == 10 * CREDIT
+    move(venue, "ann", "fund", 40)
+    move(venue, "ann", "pay", 40, "late8")
+    assert not cashier.owed_by
+    assert not cashier.liens_of
+
+
+def test_liens_due_to_somebody_are_found(venue: Venue) -> None:
+    move(venue, "poor", "charge", 50, "ann")
+    move(venue, "mate", "charge", 70, "bob")
+    move(venue, "mate", "charge", 7, "ann")
+    found = {
+        name: [lien.lien for lien in venue.engine.query(name, GetLiens()).liens] for name in ("ann", "bob", "mate")
+    }
+    assert found == {"ann": [1, 3], "bob": [2], "mate": [2, 3]}
+    copy = Engine((*REGISTRY, Moves))
+    copy.load(venue.engine.dump())
+    assert [lien.lien for lien in copy.query("ann", GetLiens()).liens] == [1, 3]
+    assert len(copy.query(OPERATOR, GetLiens()).liens) == 3
+    page = copy.query("ann", GetLiens(limit=1))
+    assert ([lien.lien for lien in page.liens], page.next) == ([1], 1)
+
+
+# ── random debts ────────────────────────────────────────────────────────────────────────────────
+
+_DEBTORS: Final = ("ann", "bob", "poor", "mate")
+
+
+class _Debts:
+    """Charge, pay and wait at random; what was charged is what was paid and what is still owed."""
+
+    def __init__(self) -> None:
+        self.venue = Venue(mechanisms=(*REGISTRY, Moves))
+        self.venue.register("ann", "bob", endowment=100 * CREDIT)
+        self.venue.register("poor", endowment=30 * CREDIT)
+        self.venue.register("mate", owner="poor", endowment=50 * CREDIT)
+        self.venue.register("rich", endowment=10_000 * CREDIT)
+        self.venue.market()
+        self.late = 0
+
+    @property
+    def cashier(self) -> Cashier:
+        return self.venue.engine.context.cashier
+
+    def step(self, data: st.DataObject) -> None:
+        acts = (self._charge, self._charge, self._earn, self._earn, self._trade, self._wait, self._change)
+        data.draw(st.sampled_from(acts))(data)
+        self.check()
+
+    def _charge(self, data: st.DataObject) -> None:
+        names = st.sampled_from((*_DEBTORS, "rich"))
+        amount, other = data.draw(st.integers(0, 120 * CREDIT)), data.draw(names)
+        self.venue.submit(data.draw(st.sampled_from(_DEBTORS)), Move, step="charge", amount=amount, other=other)
+
+    def _earn(self, data: st.DataObject) -> None:
+        amount, other = data.draw(st.integers(1, 60 * CREDIT)), data.draw(st.sampled_from(_DEBTORS))
+        before = {number: lien.amount for number, lien in self.cashier.liens.items()}
+        if self.venue.submit("rich", Move, step="fund", amount=amount).accepted:
+            step = data.draw(st.sampled_from(("pay", "give_back")))
+            self.venue.must("rich", Move, step=step, amount=amount, other=other)
+        # A lien only shrinks by what others earn.
+        assert all(lien.amount <= before[number] for number, lien in self.cashier.liens.items())
+
+    def _trade(self, data: st.DataObject) -> None:
+        price = data.draw(st.integers(1, 60 * CREDIT))
+        self.venue.buy(data.draw(st.sampled_from(_DEBTORS)), 1, price)
+
+    def _wait(self, data: st.DataObject) -> None:
+        self.venue.advance(data.draw(st.sampled_from((1, DAY_S, 7 * DAY_S))))
+
+    def _change(self, data: st.DataObject) -> None:
+        kind = data.draw(st.sampled_from(("reload", "reload", "register", "revoke", "limit")))
+        name = data.draw(st.sampled_from(_DEBTORS))
+        if kind == "reload":
+            engine = Engine((*REGISTRY, Moves))
+            engine.load(self.venue.engine.dump())
+            assert engine.dump() == self.venue.engine.dump()
+            self.venue.engine = engine
+        elif kind == "register":
+            self.late += 1
+            self.venue.register(f"late{self.late}", owner=name, endowment=25 * CREDIT)
+        elif kind == "revoke":
+            self.venue.submit(OPERATOR, RevokeAgent, agent=name)
+        else:
+            self.venue.submit(OPERATOR, SetSpendLimit, agent=name, total=data.draw(st.integers(1, 50 * CREDIT)))
+
+    def check(self) -> None:
+        """Who is bound keeps 20 at most; after 7 days a whole fleet is bound; nobody owes itself when it begins."""
+        context = self.venue.engine.context
+        for name in self.cashier.liens_of:
+            assert context.ledger.balance(name, "credit").available <= LIEN_KEEPS, name
+        for lien in self.cashier.liens.values():
+            fleet = context.fleets[context.agents[lien.debtor].owner]
+            is_old = context.time_us - lien.since_us >= OWNER_BOUND_US
+            for name in fleet:
+                is_bound = lien.number in self.cashier.liens_of.get(name, ())
+                if context.agents[name].state != "revoked":
+                    assert is_bound == (is_old or name == lien.debtor), (lien, name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_random_debts_keep_the_books(data: st.DataObject) -> None:
+    debts = _Debts()
+    for _ in range(data.draw(st.integers(1, 40))):
+        debts.step(data)
+    copy = Engine((*REGISTRY, Moves))
+    for batch, digest in zip(debts.venue.batches, debts.venue.digests, strict=True):
+        assert copy.apply(batch).digest() == digest
+    assert copy.dump() == debts.venue.engine.dump()
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=8), st.integers(0, 10**10))
+def test_a_payment_pays_a_quarter_of_it_to_the_oldest_liens(debts: list[int], earned: int) -> None:
+    """The oldest is paid whole before the next gets anything; the rest of the quarter stays with who earned it."""
+    venue = Venue(mechanisms=(*REGISTRY, Moves))
+    venue.register("ann", "rich", endowment=10_000 * CREDIT)
+    venue.register("poor", endowment=0)
+    for amount in debts:
+        venue.must("poor", Move, step="charge", amount=amount, other="ann")
+    context = venue.engine.context
+    venue.must("rich", Move, step="fund", amount=10**10)
+    posting = context.cashier.posting("moves:1")
+    posting.pay(escrow_of("moves:1"), "poor", earned)
+    posting.post()
+    left = [
+        context.cashier.liens[number].amount if number in context.cashier.liens else 0
+        for number in range(1, len(debts) + 1)
+    ]
+    paid = [whole - rest for whole, rest in zip(debts, left, strict=True)]
+    assert sum(paid) == min(earned // 4, sum(debts))
+    assert context.ledger.balance("poor", "credit").available == earned - sum(paid)
+    for place, part in enumerate(paid[1:], 1):
+        assert not part or paid[:place] == debts[:place]

@@ -86,8 +86,7 @@ class Payments(Mechanism):
         cashier, me = self._cashier, agent.agent_id
         found: Iterable[int] = cashier.liens
         if "operator" not in agent.roles:
-            mine = cashier.liens_of.get(me, {})
-            found = (number for number, lien in cashier.liens.items() if number in mine or lien.creditor == me)
+            found = sorted(dict.fromkeys((*cashier.liens_of.get(me, ()), *cashier.owed_to.get(me, ()))))
         numbers = [number for number in found if number > query.after][: query.limit + 1]
         page = [cashier.liens[number] for number in numbers[: query.limit]]
         views = [
