@@ -140,6 +140,12 @@ class Cashier:
         """Begin a posting for a cause such as ``tasks:17``; nothing moves before its ``post``."""
         return Posting(self._context, self, cause)
 
+    def open_escrow(self, name: str) -> str:
+        """Open an escrow account for somebody who posts its legs itself, as orders do; return its name."""
+        self._context.ledger.open_account(name, "escrow")
+        self.escrows[name] = None
+        return name
+
     def on_debit(self, releaser: Releaser) -> None:
         """Register who frees what a debtor has on hold; who registers first is asked first."""
         self._releasers.append(releaser)

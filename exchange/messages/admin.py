@@ -112,6 +112,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     arbitrator_forfeit_bp: BasisPoints = 500
     max_arbitrators: PositiveAmount = 1_000
     max_open_contracts: PositiveAmount = 1_000
+    lease_notice_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    max_lease_terms: PositiveAmount = 12
+    max_turn_bids_per_owner: PositiveAmount = 100
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

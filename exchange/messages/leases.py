@@ -347,7 +347,6 @@ class LeaseMarketResult(Result, tag="lease_market", kw_only=True):
     market: str
     leased: int
     offered: int
-    leases: int
     utilisation_bp: int | None = None
 
 

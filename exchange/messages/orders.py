@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from exchange.messages.base import (
     MAX_AMOUNT,
+    AgentId,
     AssetId,
     BasisPoints,
     ClientOrderId,
@@ -78,7 +79,11 @@ SelfTradePrevention = Literal["none", "expire_taker", "expire_maker", "expire_bo
 OrderStatus = Literal["new", "partially_filled", "filled", "canceled", "expired", "rejected"]
 Liquidity = Literal["maker", "taker", "auction"]
 Phase = Literal["open", "auction", "cancel_only", "halted"]
-Settlement = Literal["instant"]
+Settlement = Literal["instant", "delivery", "lease"]
+DeliverSeconds = Annotated[int, Meta(ge=60, le=31_622_400)]
+ConfirmSeconds = Annotated[int, Meta(ge=60, le=2_592_000)]
+LateHours = Annotated[int, Meta(ge=0, le=720)]
+BondBasisPoints = Annotated[int, Meta(ge=0, le=5_000)]
 CancelReason = Literal["requested", "mass_cancel", "dead_man", "revoked", "forced_debit"]
 ExpireReason = Literal["time_in_force", "gtd", "self_trade", "price_band", "effects_cap", "budget_spent"]
 
@@ -142,7 +147,10 @@ class CancelAllAfter(Command, tag="orders.cancel_all_after", kw_only=True):
 class CreateMarket(Command, tag="orders.create_market", kw_only=True):
     """Open a market for ``base`` against credits (operators only).
 
-    ``price_band_bp`` 0 means no band; a band needs a ``reference_price``.
+    ``price_band_bp`` 0 means no band; a band needs a ``reference_price``. With ``settlement`` ``delivery`` a seller
+    delivers within ``deliver_seconds``, and pledges ``bond_bp`` (default 1,000) of the value; being late is allowed for
+    ``late_hours`` (0) at ``late_bp_per_hour`` (500) of the value. With ``lease`` the price is for ``term_seconds``, and
+    the lessor pledges ``compensation_bp`` (1,000) of the rent. Both need a band.
     """
 
     market: NewMarketId
@@ -158,6 +166,14 @@ class CreateMarket(Command, tag="orders.create_market", kw_only=True):
     halt_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
     auction_seconds: Annotated[int, Meta(ge=0, le=604_800)] = 0
     settlement: Settlement = "instant"
+    deliver_seconds: DeliverSeconds | None = None
+    confirm_seconds: ConfirmSeconds | None = None
+    bond_bp: BondBasisPoints | None = None
+    late_hours: LateHours | None = None
+    late_bp_per_hour: BasisPoints | None = None
+    attester: AgentId | None = None
+    term_seconds: DeliverSeconds | None = None
+    compensation_bp: BondBasisPoints | None = None
 
 
 # ── outcomes ────────────────────────────────────────────────────────────────────────────────────
@@ -332,6 +348,14 @@ class MarketView(msgspec.Struct, kw_only=True):
     open_orders: int = 0
     volume: int = 0
     trades: int = 0
+    deliver_seconds: int | None = None
+    confirm_seconds: int | None = None
+    bond_bp: int | None = None
+    late_hours: int | None = None
+    late_bp_per_hour: int | None = None
+    attester: str | None = None
+    term_seconds: int | None = None
+    compensation_bp: int | None = None
 
 
 class MarketsResult(Result, tag="markets", kw_only=True):
@@ -342,7 +366,7 @@ class MarketsResult(Result, tag="markets", kw_only=True):
 
 
 class OrderView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Describe a live order of the asking agent."""
+    """Describe a live order of the asking agent; ``pledged`` are the credits that a sell holds besides its units."""
 
     order_id: int
     market: str
@@ -361,6 +385,7 @@ class OrderView(msgspec.Struct, kw_only=True, omit_defaults=True):
     trigger_price: int | None = None
     display_quantity: int | None = None
     client_order_id: str | None = None
+    pledged: int = 0
 
 
 class OrdersResult(Result, tag="orders", kw_only=True):

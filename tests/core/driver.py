@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from exchange.mechanisms.base import Mechanism
     from exchange.messages.orders import OrderResult
 
-__all__ = ["TRADERS", "Driver", "trading_venue"]
+__all__ = ["MARKETS", "TRADERS", "Driver", "trading_venue"]
 
 TRADERS: Final = ("ann", "ben", "cid", "dot", "eve", "fay")
 _OWNERS: Final = ("x", "x", "y", "y", "z", "w")
-_MARKETS: Final = ("plain", "fees", "band")
+MARKETS: Final = ("plain", "fees", "band", "deliver", "lease")
 _TYPES: Final = ("limit",) * 8 + ("iceberg",) * 2 + ("market", "budget", "stop", "stop_limit")
 _MODES: Final = ("none", "expire_taker", "expire_maker", "expire_both", "decrement")
 _CENTER: Final = 1_000
 
 
 def trading_venue(mechanisms: Iterable[type[Mechanism]], *, check_every: int = 1) -> Venue:
-    """Return a venue with three markets (with fees, with a band) and six traders of four owners."""
+    """Return a venue with five markets (two of them for delivery and leases) and six traders of four owners."""
     settings = Settings(max_fills_per_command=7, max_cancels_per_command=20, max_open_orders=40)
     venue = Venue(settings=settings, mechanisms=mechanisms, check_every=check_every)
     for name, owner in zip(TRADERS, _OWNERS, strict=True):
@@ -47,6 +47,11 @@ def trading_venue(mechanisms: Iterable[type[Mechanism]], *, check_every: int = 1
         "band", base="cpu", tick=5, reference_price=_CENTER, price_band_bp=300, halt_seconds=3,
         maker_fee_bp=11, auction_seconds=2,
     )  # fmt: skip
+    venue.market(
+        "deliver", base="cpu", tick=1, reference_price=_CENTER, settlement="delivery", deliver_seconds=60, bond_bp=333,
+        taker_fee_bp=23, late_hours=1,
+    )  # fmt: skip
+    venue.market("lease", base="cpu", tick=5, reference_price=_CENTER, settlement="lease", term_seconds=60)
     for name in TRADERS:
         venue.issue(name, 5_000, "cpu")
         venue.issue(name, 500_000, "gpu")
@@ -97,8 +102,8 @@ class Driver:
 
     def _order(self, time_us: int) -> dict[str, Any]:
         random = self._random
-        market = random.choice(_MARKETS)
-        tick, lot = {"plain": (1, 1), "fees": (10, 10), "band": (5, 1)}[market]
+        market = random.choice(MARKETS)
+        tick, lot = {"fees": (10, 10), "band": (5, 1), "lease": (5, 1)}.get(market, (1, 1))
         kind = random.choice(_TYPES)
         quantity = lot * random.choice((1, 2, 3, 5, 8, 20))
         price = self._price(tick)
@@ -145,7 +150,7 @@ class Driver:
     def _mass_cancel(self) -> dict[str, Any]:
         random = self._random
         return {
-            "market": random.choice((None, *_MARKETS)),
+            "market": random.choice((None, *MARKETS)),
             "side": random.choice((None, "buy", "sell")),
             "owner": random.choice((None, None, *_OWNERS)),
         }
@@ -153,7 +158,7 @@ class Driver:
     def _operator_command(self) -> tuple[str, type, dict[str, Any]]:
         random = self._random
         target = random.choice(TRADERS)
-        market = random.choice(_MARKETS)
+        market = random.choice(MARKETS)
         state = random.choice(("cancel_only", "halted"))
         self._names += 1
         reopen = (

@@ -33,7 +33,13 @@ __all__ = ["AGENTS", "Walk", "walk"]
 
 AGENTS: Final = ("ann", "amy", "ben", "cid", "dot", "eve", "fay", "gus")
 _OWNERS: Final = ("a", "a", "b", "c", "d", "e", "f", "g")
-_MARKETS: Final = (MarketTerms("plain", "cpu", 1, 1), MarketTerms("fees", "gpu", 10, 10))
+_MARKETS: Final = (
+    MarketTerms("plain", "cpu", 1, 1),
+    MarketTerms("fees", "gpu", 10, 10),
+    MarketTerms("deliver", "cpu", 1, 1),
+    MarketTerms("lease", "gpu", 10, 10),
+    MarketTerms("slot", "slot", 1, 1),
+)
 _SKILLS: Final = ["python", "rust"]
 _HOUR_US: Final = 3_600 * SECOND_US
 _CREDIT: Final = 1_000_000
@@ -98,6 +104,12 @@ class Walk:
             )
         venue.market("plain", base="cpu")
         venue.market("fees", base="gpu", decimals=2, tick=10, lot=10, maker_fee_bp=7, taker_fee_bp=23)
+        terms: dict[str, Any] = {"reference_price": 1_000, "settlement": "delivery", "deliver_seconds": 7_200}
+        venue.market("deliver", base="cpu", **terms, late_hours=3, taker_fee_bp=23)
+        terms = {"reference_price": 1_000, "settlement": "lease", "term_seconds": 3_600}
+        venue.market("lease", base="gpu", tick=10, lot=10, **terms, compensation_bp=777)
+        venue.market("slot", base="slot", **terms)
+        venue.issue("ann", 1, "slot")
         for name in AGENTS:
             venue.issue(name, 300, "cpu")
             venue.issue(name, 3_000, "gpu")

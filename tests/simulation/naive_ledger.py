@@ -19,6 +19,7 @@ from exchange.messages.admin import (
     RetireAsset,
     RevokeAgent,
 )
+from exchange.messages.leases import AcquireLeases
 from exchange.messages.orders import (
     CreateMarket,
     OrderAmended,
@@ -60,6 +61,7 @@ class _Terms:
     scale: int
     maker_bp: int
     taker_bp: int
+    instant: bool
 
 
 @dataclass
@@ -85,15 +87,18 @@ class NaiveLedger:
         self._fleets: dict[str, list[str]] = defaultdict(list)
         self._owners: dict[str, str] = {}
         self._revoked: dict[str, None] = {}
-        self._placed_by: dict[tuple[str, str], int] = {}
+        self._placed_by: dict[tuple[str, str, str], int] = {}
+        self._legs: dict[tuple[str, str], list[str]] = {}
         self._done: dict[tuple[str, str], None] = {}
 
     def fold(self, commands: list[tuple[str, Command, str, bool]], events: list[tuple[str, list[Event]]]) -> None:
         """Take in one batch: commands with whether they were accepted (now, not before), and events by agent."""
         # Markets and assets first: what was opened in this batch may have traded in it.
-        for _, command, _, accepted in commands:
+        for agent, command, outcome_id, accepted in commands:
             if accepted:
                 self._learn(command)
+                if isinstance(command, AcquireLeases):
+                    self._legs[agent, outcome_id] = [leg.market for leg in command.legs]
         for agent, heard in events:
             for event in heard:
                 self._hear(agent, event)
@@ -107,7 +112,9 @@ class NaiveLedger:
             self._decimals[command.asset] = command.decimals
         elif isinstance(command, CreateMarket):
             scale = 10 ** self._decimals[command.base]
-            self._markets[command.market] = _Terms(command.base, scale, command.maker_fee_bp, command.taker_fee_bp)
+            self._markets[command.market] = _Terms(
+                command.base, scale, command.maker_fee_bp, command.taker_fee_bp, command.settlement == "instant"
+            )
 
     def _do(self, command: Command) -> None:
         """Do by hand what no event tells the numbers of, or what must agree with what events tell."""
@@ -179,7 +186,10 @@ class NaiveLedger:
             self.problems.append(f"{agent} holds {self.holds[agent, event.asset]} of {event.asset}")
 
     def _place(self, agent: str, event: OrderPlaced) -> None:
-        first = self._placed_by.setdefault((agent, event.command_id), event.order_id)
+        # One that leases from several markets places one order in each.
+        legs = self._legs.get((agent, event.command_id), ())
+        key = (agent, event.command_id, event.market if event.market in legs else "")
+        first = self._placed_by.setdefault(key, event.order_id)
         if first != event.order_id:
             self.problems.append(f"command {event.command_id} of {agent} placed orders {first} and {event.order_id}")
         is_buy = event.side == "buy"
@@ -190,8 +200,15 @@ class NaiveLedger:
         if event.value * terms.scale != event.price * event.quantity:
             self.problems.append(f"trade {event.trade_id} in {event.market} is not worth {event.value}")
         sign = 1 if event.side == "buy" else -1
-        self.totals[agent, terms.base] += sign * event.quantity
-        self.totals[agent, "credit"] -= sign * event.value + event.fee
+        if terms.instant:
+            self.totals[agent, terms.base] += sign * event.quantity
+            self.totals[agent, "credit"] -= sign * event.value
+        else:
+            # What one side gives, an escrow takes; the other has nothing of it yet.
+            given, amount = ("credit", event.value) if event.side == "buy" else (terms.base, event.quantity)
+            self.totals[agent, given] -= amount
+            self.totals[VENUE, given] += amount
+        self.totals[agent, "credit"] -= event.fee
         self.totals["fees", "credit"] += event.fee
         trade = self.trades[event.market].setdefault(event.trade_id, _Trade())
         trade.sides.append((event.side, event.price, event.quantity, event.value))
@@ -201,7 +218,7 @@ class NaiveLedger:
         order.remaining = event.remaining
         order.fee_numerator += event.value * (terms.taker_bp if event.liquidity == "taker" else terms.maker_bp)
         order.fee_paid += event.fee
-        due = -(-order.fee_numerator // _BP)
+        due = -(-order.fee_numerator // _BP) if terms.instant or event.side == "buy" else 0
         if order.fee_paid != due:
             self.problems.append(f"order {event.order_id} has paid {order.fee_paid} in fees, due are {due}")
         if not event.remaining:

@@ -1,4 +1,4 @@
-"""Set the scene: the first records of a venue with an operator, agents of several owners, and three markets."""
+"""Set the scene: the first records of a venue with an operator, agents of several owners, and six markets."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ MARKETS: Final = (
     MarketTerms("plain", "cpu", 1, 1),
     MarketTerms("fees", "gpu", 10, 10),
     MarketTerms("band", "cpu", 5, 1),
+    MarketTerms("deliver", "cpu", 1, 1),
+    MarketTerms("lease", "cpu", 5, 1),
+    MarketTerms("slot", "slot", 5, 1),
 )
 _SETTINGS: Final = Settings(
     max_fills_per_command=7,
@@ -64,11 +67,17 @@ def first_records(agents: int) -> Iterator[bytes]:
 def _commands(agents: int) -> Iterator[tuple[type[Command], dict[str, Any]]]:
     yield RegisterAsset, {"asset": "cpu"}
     yield RegisterAsset, {"asset": "gpu", "decimals": 2}
+    yield RegisterAsset, {"asset": "slot"}
     yield CreateMarket, {"market": "plain", "base": "cpu", "tick": 1, "price_band_bp": 0}
     fees = {"market": "fees", "base": "gpu", "tick": 10, "lot": 10, "maker_fee_bp": 7, "taker_fee_bp": 23}
     yield CreateMarket, {**fees, "price_band_bp": 0}
     band = {"market": "band", "base": "cpu", "tick": 5, "reference_price": 1_000, "price_band_bp": 150}
     yield CreateMarket, {**band, "halt_seconds": 1, "auction_seconds": 1, "maker_fee_bp": 11}
+    terms = {"tick": 1, "reference_price": 1_000, "settlement": "delivery", "deliver_seconds": 60, "taker_fee_bp": 23}
+    yield CreateMarket, {**terms, "market": "deliver", "base": "cpu", "bond_bp": 777}
+    terms = {"tick": 5, "reference_price": 1_000, "settlement": "lease", "term_seconds": 60}
+    yield CreateMarket, {**terms, "market": "lease", "base": "cpu"}
+    yield CreateMarket, {**terms, "market": "slot", "base": "slot"}
     for number, owner in zip(range(agents), OWNERS, strict=False):
         # Half of them are soon out of money with orders; the others can afford bonds and stakes.
         endowment = 400_000 if number % 2 else 600_000_000
@@ -76,4 +85,5 @@ def _commands(agents: int) -> Iterator[tuple[type[Command], dict[str, Any]]]:
         yield RegisterAgent, {**agent, "roles": ["trader", "attester", "arbitrator"], "skills": ["python", "rust"]}
         yield IssueAsset, {"asset": "cpu", "agent": f"agent{number}", "quantity": 300}
         yield IssueAsset, {"asset": "gpu", "agent": f"agent{number}", "quantity": 3_000}
+    yield IssueAsset, {"asset": "slot", "agent": "agent0", "quantity": 1}
     yield RegisterAgent, {"agent": HOSTILE, "owner": HOSTILE, "endowment": 50_000}

@@ -47,6 +47,8 @@ class Amending:
             order.price = price
             order.remaining = quantity - order.filled
             order.quantity = quantity
+            if order.market.pledges is not None and not order.is_buy:
+                order.market.pledges.open(order)
         self._tell_amended(order, command)
         context.touched[order.market] = None
         status = (
@@ -86,13 +88,30 @@ class Amending:
         if order.is_buy:
             needed = market.worst_cost(price, remaining, order.fee_numerator, order.fee)
             return self._orders.check_funds(trader.credit, needed - order.hold, is_buy=True)
-        return self._orders.check_funds(order.base, remaining - order.hold, is_buy=False)
+        return self._orders.check_funds(order.base, remaining - order.hold, is_buy=False) or self._check_pledge(
+            order, price, quantity
+        )
+
+    def _check_pledge(self, order: Order, price: int, quantity: int) -> Violation | None:
+        """Check what a sell must pledge more in a market whose settlement is not instant."""
+        pledges = order.market.pledges
+        if pledges is None:
+            return None
+        if order.trigger_price is None and price == order.price and quantity <= order.quantity:
+            # It keeps its place and its worst price.
+            return None
+        needed = pledges.needed(pledges.worst_price(price), quantity - order.filled)
+        return self._orders.check_funds(order.trader.credit, needed - pledges.held(order), is_buy=True)
 
     def _amend_waiting(self, order: Order, command: AmendOrder, price: int, quantity: int) -> None:
         """Change a stop that still waits."""
         order.price = price
         order.quantity = order.remaining = order.shown = quantity
         self._orders.hold_more(order, order.market.needed_hold(order) - order.hold)
+        pledges = order.market.pledges
+        if pledges is not None and not order.is_buy:
+            pledges.open(order)
+            pledges.adjust(order)
         if command.trigger_price is not None and command.trigger_price != order.trigger_price:
             order.trigger_price = command.trigger_price
             order.market.stops.move(order, command.trigger_price)
@@ -105,6 +124,8 @@ class Amending:
         market.side_of(order).reduce(order, order.quantity - quantity)
         order.quantity = quantity
         self._orders.hold_more(order, market.needed_hold(order) - order.hold)
+        if market.pledges is not None:
+            market.pledges.adjust(order)
 
     def _tell_amended(self, order: Order, command: AmendOrder) -> None:
         self._context.emit(

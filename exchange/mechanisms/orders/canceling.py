@@ -93,6 +93,8 @@ class Canceling:
         context = self._context
         context.ledger.hold(trader.credit if order.is_buy else order.base, -order.hold)
         order.hold = 0
+        if market.pledges is not None:
+            market.pledges.cancel(order)
         self._orders.forget(order)
         context.touched[market] = None
 
@@ -185,12 +187,13 @@ class Canceling:
             self.cancel(order, "revoked")
 
     def release_for(self, agent_id: str, amount: int) -> None:
-        """Cancel the newest buy orders of a debtor, until ``amount`` is available or none is left."""
+        """Cancel a debtor's newest orders that hold credits, until ``amount`` is available or none is left."""
         trader = self._orders.traders[agent_id]
         for order in reversed(trader.orders.sorted()):
             if trader.credit.available >= amount:
                 return
-            if order.is_buy and order.hold:
+            pledges = order.market.pledges
+            if order.hold if order.is_buy else pledges is not None and pledges.held(order):
                 self.cancel(order, "forced_debit")
 
     def rearm_switches(self, fact: VenueReopened | None = None) -> None:

@@ -24,6 +24,12 @@ def broken_invariants(orders: Orders) -> list[str]:
     seen: list[int] = []
     for market in orders.markets.values():
         broken.extend(_check_market(market))
+        if market.pledges is not None:
+            sells = {order.order_id: order for order in _live_orders(market) if not order.is_buy}
+            broken.extend(market.pledges.problems(sells))
+            for order in sells.values():
+                credit = order.trader.credit
+                held[credit] = held.get(credit, 0) + market.pledges.held(order)
         for order in _live_orders(market):
             seen.append(order.order_id)
             trader = order.trader

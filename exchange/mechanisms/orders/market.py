@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from exchange.ledger import Asset
     from exchange.mechanisms.orders.book import Book, BookSide
     from exchange.mechanisms.orders.order import Order
+    from exchange.mechanisms.orders.pledging import Pledges
     from exchange.messages.orders import CreateMarket, Phase
 
 __all__ = ["Market"]
@@ -30,7 +31,7 @@ class Market:
     __slots__ = (
         "asks", "auction_price", "base", "bids", "fee_free", "last_price", "lot", "maker_bp", "market_id",
         "max_quantity", "min_quantity",
-        "open_orders", "phase", "phase_deadline", "phase_until_us", "reference_price", "reference_time_us",
+        "open_orders", "phase", "phase_deadline", "phase_until_us", "pledges", "reference_price", "reference_time_us",
         "scale", "stops", "taker_bp", "terms", "tick", "trades", "triggered", "triggering", "volume", "worst_bp",
     )  # fmt: skip
 
@@ -49,6 +50,8 @@ class Market:
         self.fee_free = self.worst_bp == 0
         self.bids: BookSide = book.bids
         self.asks: BookSide = book.asks
+        self.pledges: Pledges | None = None
+        """What sellers pledge, where the settlement is not instant."""
         self.stops = StopBook()
         # Stops that were set off and wait for their turn.
         self.triggered: deque[Order] = deque()
@@ -153,6 +156,7 @@ class Market:
             list(astuple(self.terms)[2:]),
             self.phase, self.phase_until_us, self.phase_deadline, self.auction_price, self.reference_price,
             self.reference_time_us, self.last_price, self.open_orders, str(self.volume), self.trades,
+            *(() if self.pledges is None else (self.pledges.dump(),)),
             [order.dump() for order in self.bids.orders()],
             [order.dump() for order in self.asks.orders()],
             [order.dump() for order in self.stops.orders()],

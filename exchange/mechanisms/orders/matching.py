@@ -140,6 +140,9 @@ class Matcher:
         )
         if taker_fee or maker_fee:
             legs.append((self._fees, taker_fee + maker_fee, 0))
+        if market.pledges is not None:
+            buyer, seller = (taker, maker) if taker.is_buy else (maker, taker)
+            market.pledges.settle(trade_id, buyer, seller, price, quantity, value, legs, rests=taker.is_buy)
         if not maker.remaining:
             self._forget(maker)
         context.trades.append(_trade(trade_id, market_id, price, quantity, taker.side, stamp))
@@ -157,16 +160,19 @@ class Matcher:
             freed = order.hold - hold
             order.hold = hold
             legs.append((trader.credit, freed - value - fee, -freed))
-            legs.append((order.base, quantity, 0))
+            if market.pledges is None:
+                legs.append((order.base, quantity, 0))
         else:
             order.hold -= quantity
-            legs.append((trader.credit, value - fee, 0))
+            if market.pledges is None:
+                legs.append((trader.credit, value - fee, 0))
             legs.append((order.base, 0, -quantity))
         return fee
 
     def _charge(self, market: Market, order: Order, numerator: int) -> int:
         """Add to an order's fee; return by how much the fee, rounded up over all its fills, grew."""
-        if not numerator:
+        if not numerator or (market.pledges is not None and not order.is_buy):
+            # A seller that was not paid yet has nothing to pay a fee from.
             return 0
         order.fee_numerator += numerator
         due = market.fee_due(order.fee_numerator)
@@ -206,6 +212,8 @@ class Matcher:
             )
             if not order.remaining:
                 self._forget(order)
+        if market.pledges is not None:
+            market.pledges.settle(trade_id, bid, ask, price, quantity, value, legs, rests=True)
         context.trades.append(Trade(trade_id, market.market_id, price, quantity, None, context.time_us))
 
     # ── self-trade prevention ───────────────────────────────────────────────────────────────────
@@ -249,6 +257,8 @@ class Matcher:
         trader = order.trader
         order.hold -= amount
         legs.append((trader.credit if order.is_buy else order.base, amount, -amount))
+        if order.market.pledges is not None:
+            order.market.pledges.shrink(order, legs)
 
     def _tell_reduced(self, market: Market, order: Order, quantity: int) -> None:
         self._context.emit(

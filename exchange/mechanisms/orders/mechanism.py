@@ -12,11 +12,13 @@ from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrde
 from exchange.mechanisms.orders.amending import Amending
 from exchange.mechanisms.orders.book import Book, fast_book
 from exchange.mechanisms.orders.canceling import Canceling
-from exchange.mechanisms.orders.guards import Violation, check_order
+from exchange.mechanisms.orders.guards import Violation, check_order, check_settlement
+from exchange.mechanisms.orders.leasing import Leasing
 from exchange.mechanisms.orders.market import Market
 from exchange.mechanisms.orders.matching import Matcher, crosses, fillable
 from exchange.mechanisms.orders.order import Order, Trader
 from exchange.mechanisms.orders.phases import Phases
+from exchange.mechanisms.orders.pledging import Pledges
 from exchange.mechanisms.orders.queries import Queries
 from exchange.messages.base import Command, Outcome
 from exchange.messages.orders import (
@@ -80,8 +82,10 @@ class Orders(Mechanism):
         self.traders: dict[str, Trader] = {}
         self.fleets: dict[str, list[Trader]] = {}
         self._last_order_id = 0
+        self._settlers: tuple[str, ...] = ()
         self._matcher: Matcher | None = None
         self.phases = Phases(self)
+        self.leasing = Leasing(self)
         self._amending = Amending(self)
         self._canceling = Canceling(self)
         self._queries = Queries(self)
@@ -126,6 +130,10 @@ class Orders(Mechanism):
         """Start every dead man's switch anew: agents perhaps could not renew it."""
         self._canceling.rearm_switches()
 
+    def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
+        """Find out which settlements the venue knows."""
+        self._settlers = tuple(mechanisms)
+
     @property
     def matcher(self) -> Matcher:
         """Return what executes takers; it exists once the ledger has its accounts."""
@@ -144,6 +152,8 @@ class Orders(Mechanism):
             return self.context.reject(command, *problem)
         book: Book = type(self).new_book()
         market = Market(command, self.context.ledger.assets[command.base], book)
+        if command.settlement != "instant":
+            market.pledges = Pledges(self.context, market)
         self.markets[command.market] = market
         if command.auction_seconds:
             self.phases.call_auction(market, command.auction_seconds)
@@ -170,18 +180,23 @@ class Orders(Mechanism):
             return Violation(terms, "a price band needs a reference_price (or set price_band_bp to 0)")
         if reference is not None and reference % command.tick:
             return Violation(terms, f"reference_price {reference} is not a multiple of the tick")
-        return None
+        return check_settlement(command, self.context, self._settlers)
 
     def _admit(self, fact: AgentAdmitted) -> None:
         credit = self.context.ledger.balance(fact.agent, "credit")
         trader = self.traders[fact.agent] = Trader(self.context.agents[fact.agent], credit)
         self.fleets.setdefault(trader.owner, []).append(trader)
 
-    def _open_base(self, trader: Trader, market: Market) -> Balance:
+    def open_base(self, trader: Trader, market: Market) -> Balance:
         """Find a trader's balance in the base asset of a market, the first time it orders there."""
         balance = self.context.ledger.balance(trader.agent.agent_id, market.base.name)
         trader.base[market.market_id] = balance
         return balance
+
+    def next_order_id(self) -> int:
+        """Return a new id for an order."""
+        self._last_order_id += 1
+        return self._last_order_id
 
     def _touch(self, market: Market) -> None:
         self.context.touched[market] = None
@@ -227,7 +242,7 @@ class Orders(Mechanism):
             quantity, price, rests = ticket
         trader = self.traders[agent.agent_id]
         is_buy = side == "buy"
-        base = trader.base.get(market_id) or self._open_base(trader, market)
+        base = trader.base.get(market_id) or self.open_base(trader, market)
         if is_buy:
             balance = trader.credit
             hold = budget or (
@@ -238,6 +253,7 @@ class Orders(Mechanism):
             hold = quantity
         best = (market.asks if is_buy else market.bids).best_price
         crosses = best is not None and (price >= best if is_buy else price <= best)
+        is_pledged = market.pledges is not None
         # Most orders pass the rarer guards by these few comparisons.
         if (
             market.phase != "open"
@@ -246,14 +262,17 @@ class Orders(Mechanism):
             or len(trader.orders) >= context.settings.max_open_orders
             or hold > balance.available
             or balance.meters is not None
+            or is_pledged
         ):
-            problem = self._check_placing(
-                market, trader, command, needs_trade=not rests, crosses=crosses
-            ) or self.check_funds(balance, hold, is_buy=is_buy)
+            problem = (
+                (self._check_pledging(market, trader, command, price, quantity) if is_pledged else None)
+                or self._check_placing(market, trader, command, needs_trade=not rests, crosses=crosses)
+                or self.check_funds(balance, hold, is_buy=is_buy)
+            )
             if problem is not None:
                 return context.reject(command, problem.reason, problem.detail)
         order_id = self._last_order_id + 1
-        rests_at_once = rests and not crosses and trigger_price is None
+        rests_at_once = rests and not crosses and trigger_price is None and not is_pledged
         order = Order(
             order_id, trader, market, base, is_buy, quantity, price, hold if rests_at_once else 0,
             order_type, time_in_force, self_trade, client_order_id,
@@ -265,6 +284,8 @@ class Orders(Mechanism):
             order.expires_at_us = expires_at_us
             if time_in_force == "fok" and not self._is_fillable(market, order, price):
                 return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
+        if market.pledges is not None and not is_buy:
+            market.pledges.open(order)
         self._last_order_id = order_id
         # One object for all that names the order.
         named: Any = order_id
@@ -300,6 +321,8 @@ class Orders(Mechanism):
         status: OrderStatus
         if trigger_price is not None:
             self.hold_more(order, hold)
+            if market.pledges is not None:
+                market.pledges.adjust(order)
             market.stops.add(order, trigger_price)
             self._remember(order)
             status = "new"
@@ -327,6 +350,18 @@ class Orders(Mechanism):
         if crosses and command.post_only:
             return Violation(Reason.POST_ONLY_WOULD_TRADE, "it meets the best opposite price")
         return None
+
+    def _check_pledging(
+        self, market: Market, trader: Trader, command: PlaceOrder, price: int, quantity: int
+    ) -> Violation | None:
+        """Check what only markets have whose settlement is not instant."""
+        if command.self_trade_prevention == "none":
+            detail = f"nobody owes itself a {market.terms.settlement}: self_trade_prevention must not be none"
+            return Violation(Reason.FIELD_NOT_ALLOWED, detail)
+        pledges = market.pledges
+        if command.side == "buy" or pledges is None:
+            return None
+        return self.check_funds(trader.credit, pledges.needed(pledges.worst_price(price), quantity), is_buy=True)
 
     def check_funds(self, balance: Balance, needed: int, *, is_buy: bool) -> Violation | None:
         """Check that ``needed`` more can be held, and spent as far as limits are concerned."""
@@ -440,6 +475,9 @@ class Orders(Mechanism):
     def _settle_taker(self, order: Order, quantity: int, value: int, fee: int, legs: list[Leg], *, stays: bool) -> None:
         """Complete and post the legs of a taker that traded ``quantity`` for ``value`` and ``fee``."""
         market, trader = order.market, order.trader
+        if market.pledges is not None:
+            market.pledges.settle_taker(order, quantity, value, fee, legs, stays=stays)
+            return
         ledger = self.context.ledger
         before = order.hold
         order.hold = hold = market.needed_hold(order) if stays else 0
@@ -535,6 +573,9 @@ class Orders(Mechanism):
         terms = CreateMarket(**dict(zip(CreateMarket.__struct_fields__, ("-", 0, *state[0]), strict=False)))
         market = Market(terms, self.context.ledger.assets[terms.base], type(self).new_book())
         market.load(state)
+        if terms.settlement != "instant":
+            market.pledges = Pledges(self.context, market)
+            market.pledges.load(state[-5])
         self.markets[market.market_id] = market
         resting, stops, triggered = (*state[-4], *state[-3]), state[-2], state[-1]
         for order_state in resting:
@@ -551,7 +592,7 @@ class Orders(Mechanism):
 
     def _load_order(self, market: Market, state: Any) -> Order:
         trader = self.traders[state[1]]
-        base = trader.base.get(market.market_id) or self._open_base(trader, market)
+        base = trader.base.get(market.market_id) or self.open_base(trader, market)
         order = Order.load(state, trader, market, base)
         trader.orders.add(order)
         if order.client_order_id is not None:

@@ -113,7 +113,7 @@ class Queries:
 
 def view_market(market: Market) -> MarketView:
     """Describe a market to everybody."""
-    terms = market.terms
+    terms, pledges = market.terms, market.pledges
     return MarketView(
         market=market.market_id,
         base=terms.base,
@@ -135,11 +135,20 @@ def view_market(market: Market) -> MarketView:
         open_orders=market.open_orders,
         volume=min(market.volume, MAX_AMOUNT),
         trades=market.trades,
+        deliver_seconds=terms.deliver_seconds,
+        confirm_seconds=terms.confirm_seconds,
+        bond_bp=terms.bond_bp if pledges is None or terms.settlement != "delivery" else pledges.share_bp,
+        late_hours=terms.late_hours,
+        late_bp_per_hour=terms.late_bp_per_hour,
+        attester=terms.attester,
+        term_seconds=terms.term_seconds,
+        compensation_bp=terms.compensation_bp if pledges is None or terms.settlement != "lease" else pledges.share_bp,
     )
 
 
 def view_order(order: Order) -> OrderView:
     """Describe a live order to its agent."""
+    pledges = order.market.pledges
     return OrderView(
         order_id=order.order_id,
         market=order.market.market_id,
@@ -158,4 +167,5 @@ def view_order(order: Order) -> OrderView:
         trigger_price=order.trigger_price,
         display_quantity=order.display or None,
         client_order_id=order.client_order_id,
+        pledged=0 if order.is_buy or pledges is None else pledges.held(order),
     )
