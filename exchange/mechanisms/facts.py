@@ -10,6 +10,7 @@ __all__ = [
     "DisputeDecided",
     "DisputeOpened",
     "DisputeTerms",
+    "EvidenceGiven",
     "MarketStateOrdered",
     "MechanismStateOrdered",
     "SettlementAgreed",
@@ -205,3 +206,20 @@ class UnitsLeased(NamedTuple):
     value: int
     compensation: int
     term_seconds: int
+
+
+# ── reputation ──────────────────────────────────────────────────────────────────────────────────
+
+
+class EvidenceGiven(NamedTuple):
+    """Facts speak for or against an agent in a domain such as ``forecast``, by a ``score`` of 0 to 100.
+
+    ``stake`` is what was at stake, in the credit's smallest unit. ``rater`` is the agent on the other side, if there is
+    one: it counts less the more often its owner has been the other side of the agent's.
+    """
+
+    agent: str
+    domain: str
+    score: int
+    stake: int
+    rater: str | None = None

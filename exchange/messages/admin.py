@@ -115,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lease_notice_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
     max_lease_terms: PositiveAmount = 12
     max_turn_bids_per_owner: PositiveAmount = 100
+    rating_window_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 604_800
+    help_start_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    max_help_offers: PositiveAmount = 50
+    max_offers_per_topic: PositiveAmount = 1_000
+    max_help_topics: PositiveAmount = 32
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

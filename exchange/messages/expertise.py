@@ -30,6 +30,7 @@ __all__ = [
     "HelpOfferEnded",
     "HelpOfferOutcome",
     "HelpOfferView",
+    "HelpOffered",
     "HelpOffersResult",
     "HelpSessionView",
     "HelpSessionsResult",
@@ -124,6 +125,17 @@ class RequestHelpOutcome(Outcome, tag="outcome"):
 # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
 
+class HelpOffered(Event, tag="expertise.offered", kw_only=True):
+    """Tell a helper its own offer, and the ``bond`` that is held for it."""
+
+    offer: int
+    topic: str
+    price: int
+    bond: int
+    minutes: int
+    until_us: int
+
+
 class HelpOfferEnded(Event, tag="expertise.offer_ended", kw_only=True):
     """Tell that an offer ended without a session, and that its bond is available again."""
 
@@ -181,7 +193,7 @@ class ListHelpTopics(Query, tag="expertise.topics"):
     """Ask for the topics of which there are offers, by name, paged."""
 
     after: Annotated[str, Meta(max_length=32)] = ""
-    limit: Limit = 100
+    limit: Annotated[int, Meta(ge=1, le=100)] = 100
 
 
 class ListHelpSessions(Query, tag="expertise.sessions"):

@@ -48,6 +48,10 @@ _SETTINGS: Final = Settings(
     arbitrator_stake_seconds=0,
     min_auction_seconds=1,
     decline_seconds=1,
+    rating_window_seconds=2,
+    help_start_seconds=1,
+    max_help_offers=8,
+    max_help_topics=2,
 )
 """A run lasts for seconds, so what waits for hours elsewhere waits for seconds here."""
 

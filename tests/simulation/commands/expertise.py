@@ -24,7 +24,9 @@ def draw(random: Random, view: View) -> Drawn:
     if dice < 0.4:
         return OfferHelp, _offer(random, view)
     if dice < 0.5:
-        return WithdrawHelpOffer, {"offer": random.randrange(1, 60)}
+        offered = view.recent("expertise.offered")
+        number = random.choice(offered).offer if offered and random.random() < 0.9 else random.randrange(1, 60)
+        return WithdrawHelpOffer, {"offer": number}
     if dice < 0.75:
         return RequestHelp, {
             "topic": random.choice(_TOPICS),
