@@ -445,6 +445,7 @@ def test_nothing_shows_before_the_decision(venue: Venue) -> None:
             "disputes.decided",
             "settlements.final",
             "payments.posted",
+            "expertise.rating_opened",
         )
 
 

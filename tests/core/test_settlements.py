@@ -79,9 +79,10 @@ def test_a_delivery_that_is_confirmed_is_paid(venue: Venue) -> None:
     venue.must("payer", Confirm, settlement=1)
     assert purses(venue) == (80, 120)
     assert view(venue).state == "completed"
-    assert [event.__struct_config__.tag for event in venue.events("worker")][-2:] == [
+    assert [event.__struct_config__.tag for event in venue.events("worker")][-3:] == [
         "payments.posted",
         "settlements.final",
+        "expertise.rating_opened",
     ]
 
 
