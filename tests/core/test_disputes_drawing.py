@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.engine import Engine
-from exchange.mechanisms.disputes.drawing import Candidate, draw, odd_size, split
+from exchange.mechanisms.disputes.drawing import Candidate, draw, odd_size
+from exchange.mechanisms.disputes.mechanism import _split as split
 from exchange.mechanisms.disputes.stakes import LAYERS_MAX, Arbitrator
 from exchange.messages.admin import RevokeAgent
 from exchange.messages.disputes import GetDispute, OpenDispute, Rule, Stake, Unstake
@@ -88,8 +89,9 @@ def test_shares_differ_by_a_unit_at_most_and_come_to_the_whole(amount: int, agen
     amounts = [part for _, part in parts]
     assert sum(amounts) == amount
     assert max(amounts) - min(amounts) <= 1
-    assert amounts == sorted(amounts, reverse=True)
-    assert [name for name, _ in parts] == sorted(agents)
+    by_name = [part for _, part in sorted(parts)]
+    assert by_name == sorted(amounts, reverse=True)
+    assert [name for name, _ in parts] == agents
 
 
 def panel_of(venue: Venue) -> list[str]:

@@ -547,9 +547,8 @@ class Contracts(Mechanism):
 
     def _get(self, agent: AgentRecord, query: GetContract) -> ContractResult:
         contract = self.live.get(query.contract) or self.ended.get(query.contract)
-        if contract is None or not (
-            "operator" in agent.roles or agent.agent_id in (*contract.listeners(), *self._attesters(contract))
-        ):
+        readers = [] if contract is None else [*contract.listeners(), *self._attesters(contract)]
+        if contract is None or not (agent.agent_id in readers or "operator" in agent.roles):
             message = f"no contract {query.contract} in which {agent.agent_id} has a part"
             raise NotFound(message)
         return ContractResult(contract=self._view(contract))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
-__all__ = ["Candidate", "draw", "odd_size", "split"]
+__all__ = ["Candidate", "draw", "odd_size"]
 
 
 class Candidate(NamedTuple):
@@ -45,11 +45,3 @@ def odd_size(wanted: int, owners: int) -> int:
     """Return the largest odd number of seats up to ``wanted`` that so many owners can fill; 0 without any."""
     size = min(wanted, owners)
     return size if size % 2 or not size else size - 1
-
-
-def split(amount: int, agents: list[str]) -> list[tuple[str, int]]:
-    """Split an amount evenly; what does not divide goes unit by unit to the first by name."""
-    if not agents:
-        return []
-    share, rest = divmod(amount, len(agents))
-    return [(agent, share + (place < rest)) for place, agent in enumerate(sorted(agents))]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.disputes.dispute import Dispute, Seat
-from exchange.mechanisms.disputes.drawing import Candidate, draw, odd_size, split
+from exchange.mechanisms.disputes.drawing import Candidate, draw, odd_size
 from exchange.mechanisms.disputes.queries import Queries, rulings_of
 from exchange.mechanisms.disputes.stakes import LAYERS_MAX, Arbitrator
 from exchange.mechanisms.facts import AgentEnded, DisputeTerms
 from exchange.mechanisms.facts import DisputeDecided as DecidedFact
 from exchange.mechanisms.facts import DisputeOpened as OpenedFact
+from exchange.mechanisms.shares import largest_remainder
 from exchange.mechanisms.tally import Figure, Tally
 from exchange.messages.base import Command, Outcome, Query, Result
 from exchange.messages.disputes import (
@@ -356,14 +357,14 @@ class Disputes(Mechanism):
         posting = self.context.cashier.posting(dispute.cause)
         for name, amount in forfeits.items():
             escrow = self.arbitrators[name].escrow
-            for taker, part in split(amount, takers):
+            for taker, part in _split(amount, takers):
                 posting.pay(escrow, taker, part)
             if not takers:
                 posting.move(escrow, "public_fund", amount)
         if verdict == "upheld" or not panel:
             posting.give_back(dispute.escrow, dispute.disputer, dispute.deposit)
         else:
-            for member, part in split(dispute.deposit, panel):
+            for member, part in _split(dispute.deposit, panel):
                 posting.pay(dispute.escrow, member, part)
         posting.post()
 
@@ -399,7 +400,7 @@ class Disputes(Mechanism):
         respondent = dispute.terms.respondent
         if respondent not in self.context.agents:
             return
-        for member, part in split(dispute.deposit, [seat.agent_id for seat in dispute.ruled()]):
+        for member, part in _split(dispute.deposit, [seat.agent_id for seat in dispute.ruled()]):
             self.context.cashier.charge(respondent, member, part, dispute.cause)
 
     def _count(self, dispute: Dispute, verdict: DisputeVerdict, forfeited: int) -> None:
@@ -504,8 +505,9 @@ class Disputes(Mechanism):
         owners = [seat.owner for seat in dispute.seats]
         if len(dict.fromkeys(owners)) != len(owners):
             yield "owners_have_one_seat"
-        parties = [context.agents[name].owner for name in dispute.parties() if name in context.agents]
-        if any(owner in (*parties, *dispute.terms.excluded) for owner in owners):
+        barred = [context.agents[name].owner for name in dispute.parties() if name in context.agents]
+        barred.extend(dispute.terms.excluded)
+        if any(owner in barred for owner in owners):
             yield "parties_do_not_judge"
         unsettled = sum(seat.state in ("pending", "ruled") for seat in dispute.seats)
         if unsettled > dispute.size or (dispute.size and not dispute.size % 2):
@@ -534,3 +536,8 @@ class Disputes(Mechanism):
             self._by_subject[dispute.family, dispute.subject] = dispute.number
         for fields in live:
             self._index(Dispute.load(fields))
+
+
+def _split(amount: int, agents: list[str]) -> list[tuple[str, int]]:
+    """Split an amount evenly; what does not divide goes unit by unit to the first by name."""
+    return largest_remainder(amount, dict.fromkeys(agents, 1)) if agents else []

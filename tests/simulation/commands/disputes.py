@@ -47,4 +47,5 @@ def draw(random: Random, view: View) -> Drawn:
 def _disputable(view: View) -> list[tuple[str, int]]:
     """Return what it heard of lately that may be disputed."""
     events = (*view.recent("settlements.delivered")[-3:], *view.recent("settlements.failing")[-3:])
-    return [("settlements", event.settlement) for event in events]
+    attested = [("contracts", event.attestation) for event in view.recent("contracts.attested")[-3:]]
+    return [*(("settlements", event.settlement) for event in events), *attested]
