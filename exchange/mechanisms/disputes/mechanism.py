@@ -540,4 +540,4 @@ class Disputes(Mechanism):
 
 def _split(amount: int, agents: list[str]) -> list[tuple[str, int]]:
     """Split an amount evenly; what does not divide goes unit by unit to the first by name."""
-    return largest_remainder(amount, dict.fromkeys(agents, 1)) if agents else []
+    return largest_remainder(amount, dict.fromkeys(sorted(agents), 1)) if agents else []
