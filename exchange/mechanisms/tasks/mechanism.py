@@ -192,7 +192,7 @@ class Tasks(Mechanism):
         posting = context.cashier.posting(task.cause)
         if before is not None:
             posting.release(before.agent, before.held)
-            self._forget_bid(task, before)
+            self.forget_bid(task, before)
         posting.hold(agent.agent_id, held)
         posting.post()
         task.bids[agent.owner] = bid
@@ -249,9 +249,9 @@ class Tasks(Mechanism):
         posting = self.context.cashier.posting(task.cause)
         posting.release(bid.agent, bid.held)
         posting.post()
-        self._forget_bid(task, bid)
+        self.forget_bid(task, bid)
 
-    def _forget_bid(self, task: Task, bid: Bid) -> None:
+    def forget_bid(self, task: Task, bid: Bid) -> None:
         """Take a bid whose hold is gone out of its task and every index."""
         del task.bids[bid.owner]
         numbers = self.bids_of.get(bid.agent)
@@ -261,8 +261,6 @@ class Tasks(Mechanism):
                 del self.bids_of[bid.agent]
         if bid.unsecured:
             self.unsecured.pop(bid.owner, None)
-
-    forget_bid = _forget_bid
 
     def release_for(self, agent_id: str, amount: int) -> None:
         """Withdraw a debtor's sealed bids, the newest first, until ``amount`` is available or none is left."""

@@ -9,7 +9,7 @@ from exchange.mechanisms.tasks.mechanism import Tasks
 from exchange.mechanisms.tasks.task import Bid, Task
 from tests.core.planted import plant
 
-_forget_bid = Tasks._forget_bid
+_forget_bid = Tasks.forget_bid
 
 
 def _forget_without_index(self: Tasks, task: Task, bid: Bid) -> None:
@@ -39,7 +39,7 @@ def _load_without_unsecured(self: Tasks, state: Any) -> None:
 
 _load = Tasks.load
 
-plant("a bid that is withdrawn stays in the index", Tasks, "_forget_bid", _forget_without_index, "tasks")
+plant("a bid that is withdrawn stays in the index", Tasks, "forget_bid", _forget_without_index, "tasks")
 plant("an award pays more than is in escrow", Closing, "_winner", _award_to_the_last, "tasks")
 plant("an award that ended counts as open", Closing, "_end_award", _end_no_award, "tasks", "settlements")
 plant("another round begins without money", Closing, "_fund_again", _fund_nothing, "tasks", "settlements")
