@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from agent_sdk.admin import Admin
 from agent_sdk.batch import Batch
+from agent_sdk.contracts import Contracts
+from agent_sdk.disputes import Disputes
 from agent_sdk.errors import ExchangeError, NotFound, UnknownOrder, rejected
 from agent_sdk.events import Events, fetch_account
+from agent_sdk.help import Help
+from agent_sdk.leases import Leases
 from agent_sdk.market_data import BboFeed, BookFeed, TradesFeed
 from agent_sdk.markets import Catalog, credits_from, maybe_credits
 from agent_sdk.models import AccountSnapshot, AgentInfo, Book, NewOrder, SettledOutcome, SpendLimitInfo
 from agent_sdk.ordering import amend_draft, cancel_draft, order_of, place_draft, placed_order
+from agent_sdk.payments import Payments
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
 from agent_sdk.settlements import Settlements
 from agent_sdk.tasks import Tasks
@@ -81,10 +86,20 @@ class Agent:
         self._events = Events(connection, self._catalog)
         self.admin = Admin(connection, self._catalog)
         """The commands of an operator."""
-        self.tasks = Tasks(connection)
+        self.tasks = Tasks(connection, self._catalog)
         """Task auctions: post, bid, standing bids."""
-        self.settlements = Settlements(connection)
+        self.settlements = Settlements(connection, self._catalog)
         """What is to be delivered, confirmed and paid."""
+        self.leases = Leases(connection, self._catalog)
+        """Leases of capacity: acquire, release, renew, turns."""
+        self.help = Help(connection, self._catalog)
+        """Help, ratings and reputation."""
+        self.contracts = Contracts(connection, self._catalog)
+        """Conditional contracts: propose, sign, attest."""
+        self.disputes = Disputes(connection, self._catalog)
+        """Disputes: open, rule, and the stake of an arbitrator."""
+        self.payments = Payments(connection, self._catalog)
+        """Holds and liens, and why each exists."""
 
     async def _open(self) -> None:
         hello = self._connection.hello

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent_sdk.reading import page_through, read
-from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
+from agent_sdk.reading import Namespace, page_through, read
 from agent_sdk.work_models import Settlement
 from exchange.messages.settlements import (
     AcceptFailure,
@@ -20,8 +19,6 @@ from exchange.messages.settlements import (
 )
 
 if TYPE_CHECKING:
-    from agent_sdk.session import Connection
-    from exchange.messages.base import Command
     from exchange.messages.settlements import SettlementView
 
 __all__ = ["Settlements"]
@@ -32,15 +29,8 @@ def settlement_of(view: SettlementView) -> Settlement:
     return read(Settlement, view, id=view.settlement)
 
 
-class Settlements:
+class Settlements(Namespace):
     """Settle what was agreed. Every method raises like `Agent.place`: ``Rejected`` says which rule said no."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def _give(self, kind: type[Command], **fields: Any) -> None:
-        given = {name: value for name, value in fields.items() if value is not None}
-        await self._connection.execute(Draft(kind, given), DEFAULT_TIMEOUT_S)
 
     async def deliver(self, settlement: int, reference: str = "", digest: str = "", *, fencing_token: int = 0) -> None:
         """Say that it is delivered: as the provider, with the fencing token of the work lease, or as the attester.
@@ -51,7 +41,7 @@ class Settlements:
             WrongState: It is not open any more.
 
         """
-        fields = {"reference": reference, "digest": digest, "fencing_token": fencing_token}
+        fields: dict[str, Any] = {"reference": reference, "digest": digest, "fencing_token": fencing_token}
         await self._give(Deliver, settlement=settlement, **fields)
 
     async def confirm(self, settlement: int, *, score: int | None = None) -> None:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from agent_sdk.markets import credits_from
 from agent_sdk.money import to_credits
-from agent_sdk.reading import page_through, read
-from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
+from agent_sdk.reading import Namespace, page_through, read
 from agent_sdk.work_models import PlacedBid, PostedTask, SealedBid, StandingBid, Task, TaskTerms
 from exchange.messages.tasks import (
     AcceptOffer,
@@ -34,13 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from agent_sdk.money import Number
-    from agent_sdk.session import Connection
-    from exchange.messages.base import Command, Outcome
     from exchange.messages.tasks import TaskView
 
 __all__ = ["Tasks"]
 
-_SECOND_US: Final = 1_000_000
 _AMOUNTS: Final = (
     "reserve",
     "value",
@@ -70,17 +66,8 @@ def _amounts(terms: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Tasks:
+class Tasks(Namespace):
     """Auction work. Every method raises like `Agent.place`: ``Rejected`` says which rule said no."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def _give(self, kind: type[Command], outcome: type[Outcome] | None = None, **fields: Any) -> Any:
-        return await self._connection.execute(Draft(kind, fields, outcome), DEFAULT_TIMEOUT_S)
-
-    def _at(self, seconds: float) -> int:
-        return self._connection.clock.now_us() + round(seconds * _SECOND_US)
 
     # ── posting ─────────────────────────────────────────────────────────────────────────────────
 

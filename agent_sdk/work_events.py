@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from agent_sdk.agreement_events import AGREEMENT_EVENTS
 from agent_sdk.event_base import AgentEvent
 from agent_sdk.reading import Credits, read
 from exchange.messages import payments, settlements, tasks
@@ -200,6 +201,7 @@ WORK_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     settlements.SettlementEnded: SettlementEnded,
     settlements.WorkLeaseRenewed: WorkLeaseRenewed,
     payments.LienChanged: LienChanged,
+    **AGREEMENT_EVENTS,
 }
 """How events of the wire are seen; those that are not here arrive as `VenueEvent`."""
 
