@@ -16,13 +16,19 @@ from exchange.adapters.logging import configure_logging
 from exchange.build_info import CORE, VERSION
 from exchange.cli import _agents as agents
 from exchange.cli import _assets as assets
+from exchange.cli import _contracts as contracts
+from exchange.cli import _disputes as disputes
+from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
+from exchange.cli import _settlements as settlements
+from exchange.cli import _tasks as tasks
 from exchange.cli._demo import demo
 from exchange.cli._doctor import doctor
 from exchange.cli._init import init
 from exchange.cli._output import CliError, complain
 from exchange.cli._restore import restore
 from exchange.cli._serve import serve
+from exchange.cli._standing import liens, reputation
 from exchange.cli._status import status
 from exchange.cli._verify import verify
 from exchange.cli._watch import watch
@@ -54,18 +60,23 @@ def _assemble() -> App:
         version=f"{VERSION} ({CORE} core)",
         default_parameter=_PARAMETERS,
     )
-    for command in (init, serve, status, watch, verify, doctor, restore, demo):
+    for command in (init, serve, status, watch, verify, doctor, restore, demo, reputation, liens):
         root.command(command)
     groups = (
         ("agent", "Admit agents and say what they may do.", agents),
         ("asset", "Register what is traded, and issue units of it.", assets),
         ("market", "Open, list, halt and resume markets.", markets),
+        ("task", "Post tasks, bid for them, and see why who won has won.", tasks),
+        ("settlement", "See what is to be delivered, deliver and confirm it.", settlements),
+        ("lease", "See who holds what, until when.", leases),
+        ("contract", "See conditional contracts.", contracts),
+        ("dispute", "See disputes, and how they were decided.", disputes),
     )
     for name, text, module in groups:
         group = App(name=name, help=text, version_flags=())
         for member in module.__all__:
             if member.endswith("_"):
-                group.command(getattr(module, member), name=member.rstrip("_"))
+                group.command(getattr(module, member), name=member.rstrip("_").replace("_", "-"))
         root.command(group)
     return root
 

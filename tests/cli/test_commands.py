@@ -325,7 +325,26 @@ def test_a_wrong_command_line_is_exit_2_and_points_to_help(call: Call, arguments
 
 @pytest.mark.parametrize(
     "command",
-    ["", "init", "serve", "status", "watch", "verify", "demo", "agent", "agent add", "asset issue", "market add"],
+    [
+        "",
+        "init",
+        "serve",
+        "status",
+        "watch",
+        "verify",
+        "demo",
+        "agent",
+        "agent add",
+        "asset issue",
+        "market add",
+        "task",
+        "task post",
+        "settlement deliver",
+        "lease",
+        "contract",
+        "dispute",
+        "liens",
+    ],
 )
 def test_every_command_has_help(call: Call, command: str) -> None:
     """Help is printed without a venue."""
