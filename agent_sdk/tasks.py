@@ -114,7 +114,7 @@ class Tasks(Namespace):
         In a second-price auction the best price is the true one: the cost of the work, or in a sale its value.
         """
         outcome = await self._give(BidOnTask, TaskBidOutcome, task=task, price=to_credits(price, "price"))
-        return PlacedBid(id=outcome.bid, held=credits_from(outcome.held))
+        return PlacedBid(held=credits_from(outcome.held))
 
     async def withdraw_bid(self, task: int) -> None:
         """Take the owner's bid back before the close."""
@@ -172,8 +172,13 @@ class Tasks(Namespace):
 
     async def bids(self) -> list[SealedBid]:
         """Return the agent's own sealed bids."""
-        result = await self._connection.query(ListBids(), TaskBidsResult)
-        return [read(SealedBid, view) for view in result.bids]
+        found: list[SealedBid] = []
+        after: int | None = 0
+        while after is not None:
+            result = await self._connection.query(ListBids(after=after), TaskBidsResult)
+            found.extend(read(SealedBid, view) for view in result.bids)
+            after = result.next
+        return found
 
     async def standing_bid(self) -> StandingBid | None:
         """Return the agent's standing bid, if it has one."""

@@ -33,9 +33,8 @@ class PostedTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedBid:
-    """Tell the number of a bid, and what is held for it."""
+    """Tell what is held for a bid."""
 
-    id: int
     held: Credits
 
 
@@ -44,7 +43,6 @@ class SealedBid:
     """Describe an own bid of an auction that has not been decided."""
 
     task: int
-    bid: int
     price: Credits
     held: Credits
 

@@ -210,7 +210,7 @@ def bid_(task: int, price: Amount, /, *, venue: Venue | None = None, json: Json 
     if json:
         print_json(msgspec.to_builtins(placed))
     else:
-        say(f"bid {placed.id} on task {task}: {price:f}, sealed; {placed.held:f} held.")
+        say(f"bid on task {task}: {price:f}, sealed; {placed.held:f} held.")
 
 
 def cancel_(task: int, /, *, venue: Venue | None = None, json: Json = False) -> None:

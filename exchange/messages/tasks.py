@@ -169,9 +169,8 @@ class TaskOutcome(Outcome, tag="outcome"):
 
 
 class TaskBidOutcome(Outcome, tag="outcome"):
-    """Answer ``BidOnTask``: the number of the bid, which decides ties, and what is held for it."""
+    """Answer ``BidOnTask``: what is held for the bid. It has no number that would tell how many others there are."""
 
-    bid: int = 0
     held: int = 0
 
 
@@ -257,7 +256,10 @@ class ListTasks(Query, tag="tasks.list"):
 
 
 class ListBids(Query, tag="tasks.bids"):
-    """Ask for the agent's own sealed bids."""
+    """Ask for the agent's own sealed bids, by task, paged."""
+
+    after: int = 0
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 200
 
 
 class GetStandingBid(Query, tag="tasks.standing_bid"):
@@ -317,15 +319,15 @@ class TaskBidView(msgspec.Struct, kw_only=True):
     """Describe a sealed bid to who made it."""
 
     task: int
-    bid: int
     price: int
     held: int
 
 
 class TaskBidsResult(Result, tag="task_bids", kw_only=True):
-    """Answer ``ListBids``."""
+    """Answer ``ListBids``; ``next`` is the ``after`` of the next page, if there is one."""
 
     bids: list[TaskBidView]
+    next: int | None = None
 
 
 class StandingBidView(msgspec.Struct, kw_only=True, omit_defaults=True):

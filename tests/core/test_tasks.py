@@ -497,3 +497,130 @@ def test_awards_end_with_the_day(venue: Work) -> None:
     venue.advance_to(venue.time_us + 2 * DAY_US)
     assert venue.view_task().state == "failed"
     assert venue.engine.mechanisms["tasks"].awards_of == {}
+
+
+# ── what adversaries try ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_bidder_sees_its_own_bid_after_the_award_too(venue: Work) -> None:
+    venue.register("ann2", owner="ann")
+    venue.post()
+    venue.stand("ben", 18)
+    venue.bid("ann", 20)
+    venue.close()
+    venue.must("ben", AcceptOffer, task=1)
+    venue.reload()
+    own = {name: venue.view_task(agent=name).own_bid for name in ("ann", "ann2", "ben", "cid", "poster")}
+    assert own == {"ann": 20 * CREDIT, "ann2": 20 * CREDIT, "ben": 18 * CREDIT, "cid": None, "poster": None}
+
+
+def test_no_owner_attests_its_own_work(venue: Work) -> None:
+    """Its attester could deliver for it, and give it the whole bonus."""
+    venue.register("ci2", owner="ann", roles=["attester"], endowment=0)
+    venue.post(attester="ci2")
+    assert_rejected(venue.bid("ann", 20), Reason.SAME_OWNER)
+    venue.stand("ann", 10)
+    assert venue.close().outcome == "no_bids"
+
+
+def test_a_fleet_cannot_free_itself_of_a_bond_it_can_pay(venue: Work) -> None:
+    """The second agent has nothing; what the first agent's bid holds would be free once it is replaced."""
+    venue.register("rich", owner="fleet", endowment=3 * CREDIT, skills=["python"])
+    venue.register("bare", owner="fleet", endowment=0, skills=["python"])
+    venue.post(bond=3 * CREDIT)
+    assert venue.bid("rich", 20).accepted
+    assert_rejected(venue.bid("bare", 20), Reason.INSUFFICIENT_CREDITS)
+    assert venue.purse("rich") == (0, 3)
+
+
+def test_capacity_counts_when_a_declined_task_comes_back(venue: Work) -> None:
+    """Two auctions close at once; the second is offered to the runner-up of the first, who has room for one."""
+    venue.stand("ben", 8)
+    venue.stand("ann", 10, capacity=1)
+    venue.post()
+    venue.post()
+    venue.bid("cid", 20, task=1)
+    venue.close(1)
+    assert [event.task for event in venue.told("ben", "tasks.offered")] == [1]
+    assert [event.task for event in venue.told("ann", "tasks.offered")] == [2]
+    venue.must("ben", DeclineOffer, task=1)
+    # It goes past the one that is busy to the next bid.
+    assert venue.view_task(1).winner == "cid"
+    assert [event.task for event in venue.told("ann", "tasks.offered")] == [2]
+
+
+def test_a_standing_bid_that_was_cleared_is_offered_nothing_more(venue: Work) -> None:
+    venue.stand("ann", 10)
+    venue.stand("ben", 12)
+    venue.post()
+    venue.close()
+    venue.must("ben", ClearStandingBid)
+    venue.must("ann", DeclineOffer, task=1)
+    assert venue.view_task().outcome == "no_bids"
+    assert venue.told("ben", "tasks.offered") == []
+
+
+def test_the_dead_mans_switch_declines_what_is_offered(venue: Work) -> None:
+    """Nobody is there to do it: else the task would be lost until its lease lapses."""
+    venue.stand("ann", 10)
+    venue.post()
+    venue.bid("ben", 20)
+    venue.must("ann", CancelAllAfter, seconds=65)
+    venue.close()
+    assert venue.purse("ann") == (97, 3)
+    venue.reload()
+    venue.advance(5)
+    assert venue.view_task().winner == "ben"
+    assert venue.purse("ann") == (100, 0)
+    assert [event.reason for event in venue.told("ann", "tasks.canceled")] == ["dead_man"]
+
+
+def test_who_was_halted_takes_nothing_by_silence(venue: Work) -> None:
+    venue.stand("ann", 10)
+    venue.post()
+    venue.bid("ben", 20)
+    venue.close()
+    venue.must(OPERATOR, HaltAgent, agent="ann")
+    assert_rejected(venue.submit("ann", AcceptOffer, task=1), Reason.AGENT_HALTED)
+    venue.advance(60)
+    assert venue.view_task().winner == "ben"
+
+
+def test_an_offer_without_a_bond_ends_with_its_poster_too(venue: Work) -> None:
+    venue.stand("ann", 10)
+    venue.post(bond=0)
+    venue.close()
+    assert_rejected(venue.submit("poster", CancelTask, task=1), Reason.WRONG_STATE)
+    venue.must(OPERATOR, RevokeAgent, agent="poster")
+    assert [event.reason for event in venue.told("ann", "tasks.canceled")] == ["revoked"]
+    assert venue.engine.mechanisms["tasks"].awards_of == {}
+
+
+def test_own_bids_are_paged_by_task_whatever_the_order_they_came_in(venue: Work) -> None:
+    for _ in range(3):
+        venue.post()
+    for task in (3, 1, 2):
+        venue.bid("ann", 20, task=task)
+    venue.reload()
+    page = venue.engine.query("ann", ListBids(limit=2))
+    assert ([bid.task for bid in page.bids], page.next) == ([1, 2], 2)
+    page = venue.engine.query("ann", ListBids(after=2, limit=2))
+    assert ([bid.task for bid in page.bids], page.next) == ([3], None)
+
+
+def test_a_critical_task_that_is_sold_has_a_reward_of_the_floor(venue: Work) -> None:
+    terms = {"direction": "sale", "critical": True, "min_reputation": 50}
+    assert_rejected(venue.try_to_post(reward=10 * CREDIT - 1, **terms), Reason.INVALID_TASK_TERMS)
+    assert venue.try_to_post(reward=10 * CREDIT, **terms).accepted
+
+
+def test_a_delivery_twice_pays_once(venue: Work) -> None:
+    venue.post()
+    venue.bid("ann", 20)
+    venue.close()
+    venue.deliver()
+    token = venue.settlement().fencing_token
+    assert_rejected(venue.submit("ann", Deliver, settlement=1, fencing_token=token), Reason.ALREADY_DELIVERED)
+    venue.confirm()
+    assert_rejected(venue.submit("ann", Deliver, settlement=1, fencing_token=token), Reason.WRONG_STATE)
+    assert venue.purse("ann") == (130, 0)

@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.mechanisms.tasks.pricing import Ranked, price_of, rank
 from exchange.messages.settlements import ListSettlements
-from exchange.messages.tasks import GetTask, ListTasks, WithdrawTaskBid
+from exchange.messages.tasks import (
+    BidOnTask,
+    CancelTask,
+    GetStandingBid,
+    GetTask,
+    ListBids,
+    ListTasks,
+    SetStandingBid,
+    WithdrawTaskBid,
+)
 from exchange.testing import OPERATOR
 from tests.core.work import CREDIT, WORKERS, Work
 
@@ -126,6 +136,49 @@ def test_nothing_shows_before_the_close_that_somebody_bid() -> None:
         loud.must("ann", WithdrawTaskBid, task=1)
         loud.stand("ann", 10)
         assert seen_by_others(quiet, "ann") == seen_by_others(loud, "ann")
+
+
+@pytest.mark.parametrize("direction", ["procurement", "sale"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_no_other_bidder_learns_of_a_bid_from_its_own(direction: str, restarts: bool) -> None:
+    """Whoever bids, looks, withdraws, or is refused after a bid of another gets the very same answers as without it."""
+
+    def run(*, is_loud: bool) -> list[object]:
+        venue = Work()
+        venue.post(direction=direction)
+        venue.post(direction=direction)
+        heard: list[object] = []
+        for step in range(4):
+            if is_loud:
+                venue.bid("ann", 30)
+                venue.stand("ann", 10)
+            if restarts and step == 2:
+                venue.reload()
+            for agent, command, fields in (
+                ("ben", BidOnTask, {"task": 1, "price": 30 * CREDIT}),
+                ("ben", BidOnTask, {"task": 2, "price": 30 * CREDIT}),
+                ("ben", SetStandingBid, {"fixed_price": 5, "skills": ["python"]}),
+                ("cid", WithdrawTaskBid, {"task": 1}),
+                ("poster", BidOnTask, {"task": 1, "price": 30 * CREDIT}),
+            ):
+                answer = venue.submit(agent, command, **fields)
+                heard.append(without_places(answer.data))
+            for query in (ListBids(), GetTask(task=1), GetStandingBid()):
+                heard.append(without_places(msgspec.to_builtins(venue.engine.query("ben", query))))
+        if is_loud:
+            venue.must("ann", WithdrawTaskBid, task=1)
+        venue.must("poster", CancelTask, task=1)
+        heard.append(without_places(seen_by_others(venue, "ann")))
+        return heard
+
+    assert run(is_loud=False) == run(is_loud=True)
+
+
+def without_places(found: Any) -> Any:
+    """Return an answer without its place in the journal and its time: that something was written is no secret."""
+    if isinstance(found, dict):
+        return {key: without_places(value) for key, value in found.items() if key not in ("index", "id", "stamp")}
+    return [without_places(value) for value in found] if isinstance(found, list | tuple) else found
 
 
 def test_without_an_award_nothing_shows_after_the_close_either() -> None:

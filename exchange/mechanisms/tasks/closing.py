@@ -51,6 +51,7 @@ class Closing:
         task.round += 1
         task.state = "open"
         task.award = None
+        task.decided = {}
         task.closes_at_us = context.time_us + terms.round_us
         left_us = terms.deadline_us - context.time_us
         premium = pricing.urgency_ppm(terms.effort_minutes, left_us, context.settings.urgency_premium_ppm)
@@ -118,12 +119,21 @@ class Closing:
             if not best.is_standing:
                 self._award(task, best, price)
                 return
-            agent = self._context.agents[best.agent]
-            if agent.state == "active" and self._context.cashier.check(agent, task.terms.bond) is None:
+            if self._may_be_offered(task, best):
                 self._offer(task, best, price)
                 return
             self._tasks.forget_bid(task, best)
         self._end_round(task)
+
+    def _may_be_offered(self, task: Task, best: Bid) -> bool:
+        """Return whether a standing bid still stands: others may have had their minute before it."""
+        standing, agent = self._tasks.standing.by_agent.get(best.agent), self._context.agents[best.agent]
+        return (
+            standing is not None
+            and agent.state == "active"
+            and self._tasks.awards_of.get(best.agent, 0) < standing.capacity
+            and self._context.cashier.check(agent, task.terms.bond) is None
+        )
 
     def _winner(self, task: Task) -> tuple[Bid, int]:
         terms = task.terms
@@ -163,6 +173,7 @@ class Closing:
         task.bids[best.owner] = best._replace(held=bond)
         task.state, task.offered = "offered", best.owner
         self._begin_award(best.agent)
+        self._tasks.offers_of.setdefault(best.agent, {})[task.number] = None
         until_us = context.time_us + context.settings.decline_seconds * _SECOND_US
         kind = "tasks.accept_by_silence"
         task.deadline_id = context.deadlines.schedule_act(until_us, kind, VENUE_SCOPE, task.number)
@@ -170,10 +181,13 @@ class Closing:
         context.emit(context.agents[best.agent], event)
 
     def accept_by_silence(self, number: int) -> None:
-        """Award what was not declined."""
+        """Award what was not declined, unless its agent may take on nothing new by now."""
         task = self._tasks.tasks[number]
         task.deadline_id = 0
-        self.accept_offer(task)
+        if task.offered is not None and self._context.agents[task.bids[task.offered].agent].state != "active":
+            self.decline_offer(task)
+        else:
+            self.accept_offer(task)
 
     def accept_offer(self, task: Task) -> None:
         """Award the task to whom it is offered."""
@@ -199,6 +213,10 @@ class Closing:
         task.offered = None
         best, price = self._winner(task)
         self._end_award(best.agent)
+        offers = self._tasks.offers_of[best.agent]
+        del offers[task.number]
+        if not offers:
+            del self._tasks.offers_of[best.agent]
         return best, price
 
     # ── awards ──────────────────────────────────────────────────────────────────────────────────
@@ -212,6 +230,7 @@ class Closing:
         escrow = f"{escrow_of(task.cause)}:{task.round}"
         is_sale = terms.direction == "sale"
         self._post_award(task, best, price, escrow)
+        task.decided = dict(task.bids)
         for bid in bids:
             tasks.forget_bid(task, bid)
         if best.unsecured:
@@ -343,12 +362,13 @@ class Closing:
     def call_off(self, task: Task, reason: Literal["canceled", "revoked"]) -> None:
         """End a task that was not awarded, and give everything back."""
         context = self._context
-        if task.offered is not None:
+        offered = task.offered
+        if offered is not None:
             self._withdraw_offer(task)
         context.deadlines.cancel(task.deadline_id)
         task.deadline_id = 0
         self._tasks.unlist(task)
-        bids = [bid for bid in task.bids.values() if not bid.is_standing or bid.held]
+        bids = [bid for bid in task.bids.values() if not bid.is_standing or bid.owner == offered]
         posting = context.cashier.posting(task.cause)
         for bid in bids:
             posting.release(bid.agent, bid.held)

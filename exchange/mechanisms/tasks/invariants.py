@@ -38,6 +38,9 @@ def broken_invariants(tasks: Tasks) -> list[str]:
     }
     if booked != held:
         broken.append("holds_equal_sealed_bids")
+    offers = [(task.bids[task.offered].agent, task.number) for task in tasks.tasks.values() if task.offered is not None]
+    if sorted(offers) != sorted((agent, number) for agent, numbers in tasks.offers_of.items() for number in numbers):
+        broken.append("offers_are_indexed_by_agent")
     if awards != tasks.awards_of:
         broken.append("open_awards_are_counted")
     if sorted(tasks.open) != sorted(number for number, task in tasks.tasks.items() if task.state == "open"):

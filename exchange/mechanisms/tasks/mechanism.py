@@ -71,6 +71,8 @@ class Tasks(Mechanism):
         self.posted_by_owner: dict[str, int] = {}
         self.bids_of: dict[str, dict[int, None]] = {}
         """The tasks of which an agent has a sealed bid."""
+        self.offers_of: dict[str, dict[int, None]] = {}
+        """The tasks that are offered to an agent."""
         self.awards_of: dict[str, int] = {}
         """How many offers and awards an agent has that have not ended."""
         self.unsecured: dict[str, int] = {}
@@ -162,7 +164,7 @@ class Tasks(Mechanism):
         if agent.agent_id != task.terms.poster:
             return self.context.reject(command, Reason.NOT_PERMITTED, f"{task.terms.poster} posted it")
         if task.state != "open":
-            return self.context.reject(command, Reason.WRONG_STATE, f"task {task.number} is {task.state}, not open")
+            return self.context.reject(command, Reason.WRONG_STATE, f"the auction of task {task.number} is closed")
         self._closing.call_off(task, "canceled")
         return self.context.accept(command)
 
@@ -183,7 +185,7 @@ class Tasks(Mechanism):
         hold = command.price if task.terms.direction == "sale" else task.terms.bond
         freed = before.held if before is not None and before.agent == agent.agent_id else 0
         problem = context.cashier.check(agent, hold - freed)
-        unsecured = problem is not None and self._may_owe(task, agent, hold)
+        unsecured = problem is not None and self._may_owe(task, agent, hold, 0 if before is None else before.held)
         if problem is not None and not unsecured:
             return context.reject(command, *problem)
         held = 0 if unsecured else hold
@@ -199,7 +201,7 @@ class Tasks(Mechanism):
         self.bids_of.setdefault(agent.agent_id, {})[task.number] = None
         if unsecured:
             self.unsecured[agent.owner] = task.number
-        return TaskBidOutcome(command.id, "accepted", context.stamp, bid=number, held=held)
+        return TaskBidOutcome(command.id, "accepted", context.stamp, held=held)
 
     def check_bidder(self, task: Task, agent: AgentRecord) -> Violation | None:
         """Return why an agent may not bid on a task."""
@@ -208,6 +210,8 @@ class Tasks(Mechanism):
             return Reason.WRONG_STATE, f"the auction of task {task.number} is closed"
         if agent.owner == self.owner_of(terms.poster):
             return Reason.SAME_OWNER, "it was posted by the same owner"
+        if terms.attester is not None and agent.owner == self.owner_of(terms.attester):
+            return Reason.SAME_OWNER, "its attester is of the same owner"
         missing = [skill for skill in terms.skills if skill not in agent.skills]
         if missing:
             return Reason.MISSING_SKILL, f"it asks for {', '.join(missing)}"
@@ -224,13 +228,16 @@ class Tasks(Mechanism):
             return Reason.BID_BELOW_RESERVE, f"at least {whole_credits(task.reserve)} is asked"
         return None
 
-    def _may_owe(self, task: Task, agent: AgentRecord, bond: int) -> bool:
-        """Return whether an owner that has nothing may have this one award without a bond."""
+    def _may_owe(self, task: Task, agent: AgentRecord, bond: int, freed: int) -> bool:
+        """Return whether an owner that has nothing may have this one award without a bond.
+
+        What its earlier bid frees counts as available: else a fleet would free itself of a bond it can pay.
+        """
         if task.terms.direction == "sale" or self.unsecured.get(agent.owner, task.number) != task.number:
             return False
         ledger = self.context.ledger
         fleet = self.context.fleets[agent.owner]
-        return sum(ledger.balance(name, CREDIT).available for name in fleet) < bond
+        return sum(ledger.balance(name, CREDIT).available for name in fleet) + freed < bond
 
     def withdraw_bid(self, agent: AgentRecord, command: WithdrawTaskBid) -> Outcome:
         """Take a bid back before the close."""
@@ -392,23 +399,22 @@ class Tasks(Mechanism):
             self._tell_dropped(agent_id, task, reason)
         if self._remove_standing_bid(agent_id):
             self.context.emit(self.context.agents[agent_id], StandingBidEnded(reason=reason))
+        for number in sorted(self.offers_of.get(agent_id, ())):
+            task = self.tasks[number]
+            self._tell_dropped(agent_id, task, reason)
+            self._closing.decline_offer(task)
 
     def _wind_up(self, fact: AgentEnded) -> None:
         """Withdraw a revoked agent's bids, call off its open auctions; what is awarded runs to its end."""
         self._withdraw(fact.agent, "revoked")
-        owner = self.owner_of(fact.agent)
         for number in list(self.posted.get(fact.agent, ())):
             task = self.tasks[number]
             if task.state in ("open", "offered"):
                 self._closing.call_off(task, "revoked")
-        if self.awards_of.get(fact.agent):
-            for task in [task for task in self.tasks.values() if task.offered == owner]:
-                if task.bids[owner].agent == fact.agent:
-                    self._closing.decline_offer(task)
-        for number in list(self.bids_of.get(fact.agent, ())):
+        for number in sorted(self.bids_of.get(fact.agent, ())):
             # Its bid waits for the answer to somebody else's offer.
             task = self.tasks[number]
-            self._drop_bid(task, task.bids[owner])
+            self._drop_bid(task, task.bids[self.owner_of(fact.agent)])
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────
 
@@ -466,6 +472,7 @@ class Tasks(Mechanism):
         busy = task.award.winner if task.award is not None and task.state == "awarded" else None
         if task.offered is not None:
             busy = task.bids[task.offered].agent
+            self.offers_of.setdefault(busy, {})[task.number] = None
         if busy is not None:
             self.awards_of[busy] = self.awards_of.get(busy, 0) + 1
         if task.state == "open":

@@ -88,6 +88,8 @@ def _check_money(context: Context, command: PostTask) -> Violation | None:
         floor = context.settings.critical_floor
         if command.direction == "procurement" and command.reserve < floor:
             return Reason.INVALID_TASK_TERMS, f"a critical task has a reserve of at least {whole_credits(floor)}"
+        if command.direction == "sale" and command.reward < floor:
+            return Reason.INVALID_TASK_TERMS, f"a critical task that is sold has a reward of {whole_credits(floor)}"
         if not command.min_reputation:
             return Reason.MISSING_FIELD, "a critical task needs min_reputation"
     return None

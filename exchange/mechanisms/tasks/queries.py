@@ -63,12 +63,14 @@ class Queries:
         return TasksResult(tasks=views, next=page[-1] if len(numbers) > query.limit else None)
 
     def _bids(self, agent: AgentRecord, query: ListBids) -> TaskBidsResult:
-        del query
+        of_agent = self._tasks.bids_of.get(agent.agent_id, {})
+        numbers = sorted(number for number in of_agent if number > query.after)[: query.limit + 1]
+        page = numbers[: query.limit]
         found = []
-        for number in self._tasks.bids_of.get(agent.agent_id, ()):
+        for number in page:
             bid = self._tasks.tasks[number].bids[agent.owner]
-            found.append(TaskBidView(task=number, bid=bid.bid, price=bid.price, held=bid.held))
-        return TaskBidsResult(bids=found)
+            found.append(TaskBidView(task=number, price=bid.price, held=bid.held))
+        return TaskBidsResult(bids=found, next=page[-1] if len(numbers) > query.limit else None)
 
     def _standing_bid(self, agent: AgentRecord, query: GetStandingBid) -> StandingBidResult:
         del query
@@ -91,7 +93,7 @@ class Queries:
 
     def _view(self, task: Task, agent: AgentRecord) -> TaskView:
         terms, award = task.terms, task.award
-        own = task.bids.get(agent.owner)
+        own = task.bids.get(agent.owner) or task.decided.get(agent.owner)
         # While an offer waits for its answer, the auction looks open to all others: nobody learns that there was a bid.
         state = "open" if task.state == "offered" and task.offered != agent.owner else task.state
         return TaskView(

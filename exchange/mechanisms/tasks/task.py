@@ -103,8 +103,8 @@ class Task:
     """Be one task, from its posting until it ended, and for a while after."""
 
     __slots__ = (
-        "award", "banned", "bids", "closes_at_us", "deadline_id", "number", "offered", "outcome", "reserve", "round",
-        "state", "terms",
+        "award", "banned", "bids", "closes_at_us", "deadline_id", "decided", "number", "offered", "outcome", "reserve",
+        "round", "state", "terms",
     )  # fmt: skip
 
     def __init__(self, number: int, terms: Terms) -> None:
@@ -119,6 +119,8 @@ class Task:
         """That of the close, or of the offer."""
         self.bids: dict[str, Bid] = {}
         """The sealed bids of the round by owner; none is left after an award."""
+        self.decided: dict[str, Bid] = {}
+        """The bids that an award was decided among, by owner, for their bidders to see."""
         self.offered: str | None = None
         """The owner whose standing bid has won and may decline."""
         self.banned: dict[str, None] = {}
@@ -150,6 +152,7 @@ class Task:
             self.number, list(self.terms), self.state, self.round, self.reserve, self.closes_at_us, self.deadline_id,
             [list(bid) for bid in self.bids.values()], self.offered, list(self.banned),
             None if self.award is None else list(self.award), self.outcome,
+            [list(bid) for bid in self.decided.values()],
         ]  # fmt: skip
 
     @staticmethod
@@ -159,10 +162,13 @@ class Task:
         fields[5] = tuple(fields[5])
         task = Task(number, Terms(*fields))
         task.state, task.round, task.reserve, task.closes_at_us, task.deadline_id = state[2:7]
-        bids, task.offered, banned, award, task.outcome = state[7:]
+        bids, task.offered, banned, award, task.outcome, decided = state[7:]
         for bid_fields in bids:
             bid = Bid(*bid_fields)
             task.bids[bid.owner] = bid
+        for bid_fields in decided:
+            bid = Bid(*bid_fields)
+            task.decided[bid.owner] = bid
         task.banned = dict.fromkeys(banned)
         task.award = None if award is None else Award(*award)
         return task
