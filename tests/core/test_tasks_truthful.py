@@ -101,6 +101,23 @@ def test_the_venue_prices_as_the_arithmetic_says(costs: list[int], lie: int, lia
     assert worth(told) <= worth(costs)
 
 
+@settings(max_examples=25, deadline=None)
+@given(values=st.lists(st.integers(31, 60), min_size=3, max_size=3), lie=st.integers(30, 60), liar=st.integers(0, 2))
+def test_so_it_does_in_a_sale(values: list[int], lie: int, liar: int) -> None:
+    """What the liar has paid is on its account: its gain is the value of the work less that."""
+
+    def worth(bids: list[int]) -> int:
+        venue = Work()
+        venue.post(direction="sale")
+        for agent, bid in zip(WORKERS, bids, strict=True):
+            assert venue.bid(agent, bid).accepted
+        won = venue.close().winner == WORKERS[liar]
+        return (values[liar] if won else 0) + sum(venue.purse(WORKERS[liar])) - 100
+
+    told = [*values[:liar], lie, *values[liar + 1 :]]
+    assert worth(told) <= worth(values)
+
+
 # ── sealed ──────────────────────────────────────────────────────────────────────────────────────
 
 
