@@ -48,7 +48,10 @@ ContractId = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 PartName = Annotated[str, Meta(min_length=1, max_length=64)]
 StatementText = Annotated[str, Meta(min_length=1, max_length=200)]
 ContractState = Literal["proposed", "bound", "met", "not_met", "lapsed"]
-EndReason = Literal["met", "not_met", "unsigned", "declined", "revoked"]
+EndReason = Literal["met", "not_met", "unsigned", "declined", "revoked", "dead_man"]
+
+_NESTING_MAX = 16
+"""Deeper conditions are not even read: whoever reads them back from the journal must never run out of stack."""
 
 
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────
@@ -102,6 +105,17 @@ class AtLeast(msgspec.Struct, tag_field="type", tag="at_least", forbid_unknown_f
 Condition = PartDelivered | TaskCompleted | Statement | TimeReached | All | Any | AtLeast
 
 
+def _check_nesting(condition: Condition) -> None:
+    """Raise ValueError for a condition that is nested too deeply; without recursion, for it may be very deep."""
+    level: list[Condition] = [condition]
+    for _ in range(_NESTING_MAX + 1):
+        level = [below for each in level if isinstance(each, (All, Any, AtLeast)) for below in each.of]
+        if not level:
+            return
+    message = f"the condition is nested deeper than {_NESTING_MAX}"
+    raise ValueError(message)
+
+
 # ── commands ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -128,6 +142,10 @@ class ProposeContract(Command, tag="contracts.propose", kw_only=True):
     sign_by_us: Timestamp
     evaluate_by_us: Timestamp
     detail: Annotated[str, Meta(max_length=8_192)] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is nested too deeply before it is in the journal."""
+        _check_nesting(self.condition)
 
 
 class SignContract(Command, tag="contracts.sign", kw_only=True):

@@ -24,8 +24,9 @@ from exchange.messages.contracts import (
     TaskCompleted,
     TimeReached,
 )
+from exchange.messages.orders import CancelAllAfter
 from exchange.messages.reasons import Reason
-from exchange.messages.settlements import Deliver
+from exchange.messages.settlements import Deliver, GiveUp
 from exchange.testing import OPERATOR, assert_rejected
 from tests.core.work import CREDIT, DAY_US, HOUR_US, WORKERS, Work
 
@@ -326,6 +327,153 @@ def test_an_owner_pays_for_so_many_at_a_time() -> None:
     venue = Work(settings=Settings(max_open_contracts=1))
     propose(venue)
     assert_rejected(offer(venue), Reason.TOO_MANY_CONTRACTS)
+
+
+# ── certain, and for good ───────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_certain_at_the_signature_ends_at_once(venue: Work) -> None:
+    """The settlements of its parts are called off, also those that have just been opened."""
+    propose(venue, condition={"type": "time", "at_us": venue.time_us})
+    sign_all(venue)
+    assert view(venue).state == "met"
+    assert [venue.settlement(number).state for number in (1, 2, 3)] == ["called_off"] * 3
+    assert purses(venue) == [50, 120, 120, 110]
+
+
+@pytest.mark.parametrize(("early_us", "state"), [(1, "met"), (0, "not_met")])
+def test_before_an_earlier_time_and_at_it(venue: Work, early_us: int, state: str) -> None:
+    by_us = venue.time_us + DAY_US
+    propose(venue, condition={"type": "part", "part": "a", "by_us": by_us})
+    sign_all(venue)
+    venue.advance_to(by_us - early_us)
+    venue.submit("ann", Deliver, settlement=1)
+    venue.reload()
+    venue.advance_to(by_us + 2 * DAY_US)
+    assert view(venue).state == state
+
+
+def test_an_outage_across_an_earlier_time_gives_five_minutes(venue: Work) -> None:
+    by_us = venue.time_us + DAY_US
+    propose(venue, condition={"type": "part", "part": "a", "by_us": by_us})
+    sign_all(venue)
+    venue.advance_to(by_us - 1)
+    venue.change_leader(outage_seconds=3_600)
+    venue.advance(299)
+    venue.reload()
+    venue.deliver(1)
+    venue.confirm(1)
+    assert view(venue).state == "met"
+
+
+def test_nobody_signs_what_an_outage_made_too_late(venue: Work) -> None:
+    """There is still time to sign, but none to deliver: nobody's bond is to be lost by that."""
+    sign_by_us = venue.time_us + HOUR_US
+    parts = [
+        {"name": name, "assignee": agent, "share": 10 * CREDIT, "deliver_by_us": sign_by_us}
+        for name, agent in zip("abc", WORKERS, strict=True)
+    ]
+    propose(venue, parts=parts, sign_by_us=sign_by_us, evaluate_by_us=sign_by_us + DAY_US)
+    venue.must("ann", SignContract, contract=1)
+    venue.must("ben", SignContract, contract=1)
+    venue.advance_to(sign_by_us - 1)
+    venue.change_leader(outage_seconds=3_600)
+    venue.advance(299)
+    assert_rejected(venue.submit("cid", SignContract, contract=1), Reason.WRONG_STATE)
+    venue.advance(1)
+    assert view(venue).state == "lapsed"
+    assert purses(venue) == [100, 100, 100, 100]
+
+
+def test_no_time_after_the_last_evaluation_makes_it_true(venue: Work) -> None:
+    friday_us = venue.time_us + 3 * DAY_US
+    late = {"type": "any", "of": [ALL_THREE, {"type": "time", "at_us": friday_us + 1}]}
+    assert_rejected(offer(venue, condition=late), Reason.INVALID_CONTRACT_TERMS)
+
+
+def test_a_condition_is_five_deep_and_about_64_things_at_most(venue: Work) -> None:
+    def nested(depth: int) -> dict[str, Any]:
+        condition: dict[str, Any] = {"type": "part", "part": "a"}
+        for _ in range(depth):
+            condition = {"type": "any", "of": [condition]}
+        return condition
+
+    assert_rejected(offer(venue, condition=nested(6)), Reason.INVALID_CONTRACT_TERMS)
+    assert_rejected(offer(venue, condition=nested(16)), Reason.INVALID_CONTRACT_TERMS)
+    many = {"type": "any", "of": [{"type": "all", "of": [nested(0)] * 13}] * 5}
+    assert_rejected(offer(venue, condition=many), Reason.INVALID_CONTRACT_TERMS)
+    assert offer(venue, condition=nested(5)).accepted
+
+
+@pytest.mark.parametrize("depth", [17, 100, 400])
+def test_what_is_nested_deeper_is_not_even_read(venue: Work, depth: int) -> None:
+    """Else it would be in the journal, and whoever reads that back might run out of stack."""
+    condition = msgspec.json.decode('{"type":"any","of":[' * depth + '{"type":"part","part":"a"}' + "]}" * depth)
+    with pytest.raises(msgspec.ValidationError, match="nested deeper than 16"):
+        offer(venue, condition=condition)
+    assert venue.balance("poster") == (100 * CREDIT, 0)
+
+
+def test_who_failed_gets_no_bond_back_by_another_part(venue: Work) -> None:
+    """A bond of 8 for what was not delivered; all of the owner's other parts count for nothing."""
+    due_us = venue.time_us + DAY_US
+    venue.register("twin", owner="ann", endowment=100 * CREDIT)
+    work = (("a", "ann", 10), ("b", "twin", 40), ("c", "ben", 5))
+    parts = [
+        {"name": name, "assignee": agent, "share": share * CREDIT, "deliver_by_us": due_us}
+        for name, agent, share in work
+    ]
+    propose(venue, parts=parts, evaluate_by_us=due_us)
+    for name in ("ann", "twin", "ben"):
+        venue.must(name, SignContract, contract=1)
+    for number in (1, 3):
+        venue.deliver(number)
+        venue.confirm(number)
+    venue.must("twin", GiveUp, settlement=2)
+    assert view(venue).state == "not_met"
+    assert [venue.purse(name)[0] for name in ("poster", "ann", "twin", "ben")] == [100, 100, 92, 108]
+
+
+def test_what_is_left_of_a_bond_goes_to_the_largest_remainder(venue: Work) -> None:
+    """A bond of 5 units for shares of 20 and 20: 3 to ann, who comes first by name, and 2 to ben."""
+    due_us = venue.time_us + DAY_US
+    parts = [
+        {"name": name, "assignee": agent, "share": 20 * CREDIT, "bond": bond, "deliver_by_us": due_us}
+        for name, agent, bond in (("b", "ben", 0), ("a", "ann", 0), ("c", "cid", 5))
+    ]
+    propose(venue, parts=[*parts[:2], parts[2] | {"share": 10 * CREDIT}], evaluate_by_us=due_us)
+    sign_all(venue)
+    for number in (1, 2):
+        venue.deliver(number)
+        venue.confirm(number)
+    venue.must("cid", GiveUp, settlement=3)
+    expected = [100 * CREDIT, 100 * CREDIT + 3, 100 * CREDIT + 2, 100 * CREDIT - 5]
+    assert [venue.balance(name)[0] for name in ("poster", *WORKERS)] == expected
+
+
+def test_a_proposal_lapses_with_its_attester(venue: Work) -> None:
+    propose(venue, condition={"type": "statement", "statement": "it rained", "attester": "ci"})
+    venue.must(OPERATOR, RevokeAgent, agent="ci")
+    assert view(venue).state == "lapsed"
+    assert purses(venue) == [100, 100, 100, 100]
+
+
+@pytest.mark.parametrize(("who", "state"), [("poster", "lapsed"), ("ann", "lapsed"), ("ben", "proposed")])
+def test_a_dead_mans_switch_withdraws_what_does_not_bind(venue: Work, who: str, state: str) -> None:
+    """A proposal, or a signature; whoever only has been asked has nothing to withdraw."""
+    propose(venue)
+    venue.must("ann", SignContract, contract=1)
+    venue.must(who, CancelAllAfter, seconds=5)
+    venue.advance(5)
+    assert view(venue).state == state
+
+
+def test_a_dead_mans_switch_withdraws_nothing_that_binds(venue: Work) -> None:
+    propose(venue)
+    sign_all(venue)
+    venue.must("poster", CancelAllAfter, seconds=5)
+    venue.advance(5)
+    assert view(venue).state == "bound"
 
 
 # ── arithmetic ──────────────────────────────────────────────────────────────────────────────────

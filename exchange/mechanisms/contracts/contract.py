@@ -22,7 +22,7 @@ class Part:
         "attester",
         "bond",
         "deliver_by_us",
-        "delivered_us",
+        "missed",
         "name",
         "settlement",
         "share",
@@ -41,32 +41,34 @@ class Part:
         self.settlement = 0
         self.state = "open"
         """``open``, ``waiting`` (delivered or failing, not final), ``completed`` or ``failed``."""
-        self.delivered_us: int | None = None
+        self.missed: dict[int, None] = {}
+        """The times of the condition that passed before it was delivered."""
 
-    def delivered_by(self, by_us: int | None, time_us: int) -> bool | None:
+    def miss(self, by_us: int) -> None:
+        """Note that a time of the condition has passed."""
+        if self.state == "open":
+            self.missed[by_us] = None
+
+    def delivered_by(self, by_us: int | None) -> bool | None:
         """Return whether it was delivered before a time, and that is final; None while that is not certain."""
-        if self.state == "failed":
+        # What was missed is certain before anything is final.
+        if self.state == "failed" or by_us in self.missed:
             return False
-        if by_us is not None:
-            # Also before anything is final: what was delivered later, or not yet, was not delivered before.
-            if self.delivered_us is not None and self.delivered_us >= by_us:
-                return False
-            if self.delivered_us is None and time_us >= by_us:
-                return False
         return True if self.state == "completed" else None
 
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         return [
             self.name, self.assignee, self.share, self.bond, self.deliver_by_us, self.attester,
-            self.settlement, self.state, self.delivered_us,
+            self.settlement, self.state, list(self.missed),
         ]  # fmt: skip
 
     @staticmethod
     def load(fields: Any) -> Part:
         """Return the part of which ``dump`` gave the state."""
         part = Part(*fields[:6])
-        part.settlement, part.state, part.delivered_us = fields[6:]
+        part.settlement, part.state, missed = fields[6:]
+        part.missed = dict.fromkeys(missed)
         return part
 
 
@@ -122,7 +124,7 @@ class Contract:
         self.deadline_id = 0
         """That of the signatures, then that of the last evaluation."""
         self.time_ids: list[int] = []
-        """The deadlines at which a time is reached."""
+        """The deadlines of the times that the condition names."""
         self.is_overdue = False
         """Whether the last evaluation is past, and only what was on its way then still counts."""
 

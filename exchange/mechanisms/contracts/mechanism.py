@@ -21,6 +21,7 @@ from exchange.mechanisms.facts import (
     SettlementFailed,
     SettlementFinal,
     SettlementOpened,
+    SwitchLapsed,
     TaskFinal,
 )
 from exchange.mechanisms.tally import Figure, Tally
@@ -100,6 +101,7 @@ class Contracts(Mechanism):
         context.react(DisputeOpened, self._freeze)
         context.react(DisputeDecided, self._decide_attestation)
         context.react(AgentEnded, self._wind_up)
+        context.react(SwitchLapsed, self._withdraw)
 
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
@@ -126,6 +128,7 @@ class Contracts(Mechanism):
         return {
             "contracts.lapse": self._lapse,
             "contracts.reach": self._reach,
+            "contracts.miss": self._miss,
             "contracts.evaluate": self._evaluate_last,
             "contracts.finalize": self._finalize,
         }
@@ -195,6 +198,10 @@ class Contracts(Mechanism):
             return context.reject(command, Reason.WRONG_STATE, f"contract {contract.number} is {contract.state}")
         if me in contract.signed:
             return context.reject(command, Reason.NO_CHANGE, f"{me} has signed")
+        if context.time_us >= min(part.deliver_by_us for part in contract.parts):
+            # The time to sign was moved by an outage, the times of the parts are not.
+            detail = f"a part of contract {contract.number} is due already; decline, and propose it anew"
+            return context.reject(command, Reason.WRONG_STATE, detail)
         bond = contract.bond_of(me)
         problem = context.cashier.check(agent, bond)
         if problem is not None:
@@ -217,18 +224,17 @@ class Contracts(Mechanism):
             contract.evaluate_by_us, "contracts.evaluate", VENUE_SCOPE, number
         )
         for leaf in leaves_of(contract.condition):
-            at_us = leaf.at_us if isinstance(leaf, TimeReached) else None
-            if isinstance(leaf, PartDelivered):
-                at_us = leaf.by_us
-            if at_us is not None:
-                contract.time_ids.append(deadlines.schedule(at_us, "contracts.reach", number))
+            if isinstance(leaf, TimeReached):
+                contract.time_ids.append(deadlines.schedule(leaf.at_us, "contracts.reach", number))
+            elif isinstance(leaf, PartDelivered) and leaf.by_us is not None:
+                args = (number, leaf.part, leaf.by_us)
+                contract.time_ids.append(deadlines.schedule_act(leaf.by_us, "contracts.miss", VENUE_SCOPE, *args))
         self._tally.count("bound_total")
         self._tell(contract, lambda: ContractBound(contract=number))
         for place, part in enumerate(contract.parts):
             origin = f"{contract.cause}:{place}"
             terms = part_terms(contract, part, context.settings.confirm_seconds)
             context.announce(SettlementAgreed(origin, escrow_of(origin), terms))
-        context.follow_up(self._evaluate, number)
 
     def decline(self, agent: AgentRecord, command: DeclineContract) -> Outcome:
         """Let a contract lapse that does not bind yet."""
@@ -249,11 +255,18 @@ class Contracts(Mechanism):
         self._give_back(contract, "unsigned")
 
     def _wind_up(self, fact: AgentEnded) -> None:
-        """Let what a revoked agent proposed, or was to sign, lapse; what binds runs to its end."""
+        """Let what a revoked agent proposed, was to sign or to attest lapse; what binds runs to its end."""
         for number in list(self.by_agent.get(fact.agent, ())):
             contract = self.live[number]
-            if contract.state == "proposed" and fact.agent in contract.listeners():
+            if contract.state == "proposed":
                 self._give_back(contract, "revoked")
+
+    def _withdraw(self, fact: SwitchLapsed) -> None:
+        """Let lapse what an agent that cannot be reached proposed or signed, and that does not bind yet."""
+        for number in list(self.by_agent.get(fact.agent, ())):
+            contract = self.live[number]
+            if contract.state == "proposed" and (fact.agent == contract.payer or fact.agent in contract.signed):
+                self._give_back(contract, "dead_man")
 
     def _give_back(self, contract: Contract, outcome: EndReason) -> None:
         """End a contract that never bound: everybody gets back what it put in."""
@@ -279,13 +292,17 @@ class Contracts(Mechanism):
     def _note_opened(self, fact: SettlementOpened) -> None:
         found = self._part_of(fact.origin)
         if found is not None:
-            found[1].settlement = fact.settlement
+            contract, part = found
+            part.settlement = fact.settlement
+            # It may be certain from the beginning; then there are settlements to call off.
+            if all(each.settlement for each in contract.parts):
+                self._evaluate(contract.number)
 
     def _note_delivered(self, fact: SettlementDelivered) -> None:
         found = self._part_of(fact.origin)
         if found is not None:
             contract, part = found
-            part.state, part.delivered_us = "waiting", fact.delivered_us
+            part.state = "waiting"
             self._evaluate(contract.number)
 
     def _note_failing(self, fact: SettlementFailed) -> None:
@@ -420,10 +437,9 @@ class Contracts(Mechanism):
         return evaluate(contract.condition, lambda leaf: self._known(contract, leaf))
 
     def _known(self, contract: Contract, leaf: Any) -> bool | None:
-        time_us = self.context.time_us
         if isinstance(leaf, PartDelivered):
             part = next(part for part in contract.parts if part.name == leaf.part)
-            return part.delivered_by(leaf.by_us, time_us)
+            return part.delivered_by(leaf.by_us)
         if isinstance(leaf, Statement):
             attestation = contract.attestations.get(leaf.statement)
             if attestation is None:
@@ -432,11 +448,15 @@ class Contracts(Mechanism):
         if isinstance(leaf, TaskCompleted):
             known = contract.tasks[leaf.task]
             return False if known is None and contract.is_overdue else known
-        if time_us >= leaf.at_us:
-            return True
-        return False if contract.is_overdue else None
+        # It is never after the last evaluation: what is certain then stays so.
+        return True if self.context.time_us >= leaf.at_us else None
 
     def _reach(self, number: int) -> None:
+        self._evaluate(number)
+
+    def _miss(self, number: int, name: str, by_us: int) -> None:
+        contract = self.live[number]
+        next(part for part in contract.parts if part.name == name).miss(by_us)
         self._evaluate(number)
 
     def _evaluate_last(self, number: int) -> None:
@@ -481,11 +501,14 @@ class Contracts(Mechanism):
         for part in contract.parts:
             if part.state != "failed":
                 posting.give_back(escrow, part.assignee, part.bond)
-        for name, amount in forfeits(contract):
+        for name, amount in forfeits(contract, self._owner_of):
             posting.pay(escrow, name, amount)
         posting.post()
         contract.state = "not_met"
         self._finish(contract, "not_met", {contract.payer: contract.total})
+
+    def _owner_of(self, agent: str) -> str:
+        return self.context.agents[agent].owner
 
     def _finish(self, contract: Contract, outcome: EndReason, paid: dict[str, int]) -> None:
         context, number = self.context, contract.number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from exchange.mechanisms.contracts.conditions import DEPTH_MAX, LEAVES_MAX, depth_of, leaves_of
 from exchange.messages.base import MAX_AMOUNT
-from exchange.messages.contracts import All, Any, AtLeast, PartDelivered, Statement, TaskCompleted
+from exchange.messages.contracts import All, Any, AtLeast, PartDelivered, Statement, TaskCompleted, TimeReached
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
@@ -84,19 +84,29 @@ def _check_other(context: Context, agent: AgentRecord, name: str, role: str | No
 def _check_condition(
     context: Context, agent: AgentRecord, command: ProposeContract, tasks: TaskDirectory | None
 ) -> Violation | None:
-    condition = command.condition
+    return _check_shape(command.condition) or _check_leaves(context, agent, command, tasks)
+
+
+def _check_shape(condition: Condition) -> Violation | None:
     if depth_of(condition) > DEPTH_MAX:
         return Reason.INVALID_CONTRACT_TERMS, f"the condition is nested deeper than {DEPTH_MAX}"
-    leaves = leaves_of(condition)
-    if len(leaves) > LEAVES_MAX:
+    if len(leaves_of(condition)) > LEAVES_MAX:
         return Reason.INVALID_CONTRACT_TERMS, f"the condition is about more than {LEAVES_MAX} things"
     if not _counts_fit(condition):
         return Reason.INVALID_CONTRACT_TERMS, "at_least asks for more than there is"
+    return None
+
+
+def _check_leaves(
+    context: Context, agent: AgentRecord, command: ProposeContract, tasks: TaskDirectory | None
+) -> Violation | None:
     parts = {part.name: None for part in command.parts}
     attesters: dict[str, str] = {}
-    for leaf in leaves:
+    for leaf in leaves_of(command.condition):
         if isinstance(leaf, PartDelivered) and leaf.part not in parts:
             return Reason.INVALID_CONTRACT_TERMS, f"the condition is about a part {leaf.part!r} that is not there"
+        if isinstance(leaf, TimeReached) and leaf.at_us > command.evaluate_by_us:
+            return Reason.INVALID_CONTRACT_TERMS, "a time in the condition is after evaluate_by_us"
         if isinstance(leaf, TaskCompleted) and (tasks is None or not tasks.has_live_task(leaf.task)):
             return Reason.UNKNOWN_TASK, f"no task {leaf.task} that has not ended"
         if isinstance(leaf, Statement):

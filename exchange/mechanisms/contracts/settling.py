@@ -8,6 +8,8 @@ from exchange.mechanisms.facts import SettlementTerms
 from exchange.mechanisms.shares import largest_remainder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exchange.mechanisms.contracts.contract import Contract, Part
 
 __all__ = ["forfeits", "part_terms"]
@@ -27,12 +29,17 @@ def part_terms(contract: Contract, part: Part, confirm_seconds: int) -> Settleme
     )
 
 
-def forfeits(contract: Contract) -> list[tuple[str, int]]:
-    """Return who gets the bonds of the parts that failed: who delivered, by share; if nobody did, the payer."""
-    pot = sum(part.bond for part in contract.parts if part.state == "failed")
+def forfeits(contract: Contract, owner_of: Callable[[str], str]) -> list[tuple[str, int]]:
+    """Return who gets the bonds of the parts that failed: who delivered, by share; if nobody did, the payer.
+
+    An owner with a part that failed gets nothing: its bonds must not come back by another part.
+    """
+    failed = [part for part in contract.parts if part.state == "failed"]
+    pot = sum(part.bond for part in failed)
+    at_fault = {owner_of(part.assignee): None for part in failed}
     shares: dict[str, int] = {}
     for part in contract.parts:
-        if part.state == "completed":
+        if part.state == "completed" and owner_of(part.assignee) not in at_fault:
             shares[part.assignee] = shares.get(part.assignee, 0) + part.share
     if not pot or not shares:
         return [(contract.payer, pot)]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exchange.mechanisms.contracts import mechanism
 from exchange.mechanisms.contracts.contract import Contract, Part
 from exchange.mechanisms.contracts.mechanism import Contracts
 from tests.core.planted import plant
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _forfeits = mechanism.forfeits
 _finish = Contracts._finish
 
 
-def _forfeit_short(contract: Contract) -> list[tuple[str, int]]:
-    return [(name, max(amount - 1, 0)) for name, amount in _forfeits(contract)]
+def _forfeit_short(contract: Contract, owner_of: Callable[[str], str]) -> list[tuple[str, int]]:
+    return [(name, max(amount - 1, 0)) for name, amount in _forfeits(contract, owner_of)]
 
 
 def _nothing_is_on_its_way(contract: Contract, part: Part) -> bool:
