@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.cli.program import ROOT, TIMEOUT_S, Serving, environment, run_json
 
@@ -38,6 +41,24 @@ def test_maker_and_taker_trade_on_a_real_venue(tmp_path: Path) -> None:
     assert "bought 4, 79.780000 credits left" in bought
     assert "inventory -4" in made
     assert markets[0]["open_orders"] == 0
+
+
+@pytest.mark.slow
+def test_a_fleet_mends_a_repository() -> None:
+    """The cheap worker's bad delivery is disputed and not paid; the dear one mends it; all in processes of their own."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "maintenance_fleet.py"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=6 * TIMEOUT_S, check=False,
+    )  # fmt: skip
+    said = done.stdout
+    assert done.returncode == 0, said + done.stderr
+    assert re.search(r"poster +task 1 goes to junior for 20\.000000, of 2 bids", said)
+    assert re.search(r"judge +rules for poster", said)
+    assert re.search(r"poster +task 1 goes to senior for 30\.000000, of 1 bids", said)
+    assert re.search(r"all +the repository is mended", said)
+    # 100 − the bond of 3 that it lost + 20 for the other task, with its bonus, less the arbitrator's fee.
+    assert re.search(r"junior +has 118\.000000 credits of 100", said)
+    assert re.search(r"senior +has 132\.000000 credits of 100", said)
 
 
 def _start(serving: Serving, agent: str, program: str, *arguments: str) -> subprocess.Popen[str]:
