@@ -45,7 +45,7 @@ def test_maker_and_taker_trade_on_a_real_venue(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_fleet_mends_a_repository() -> None:
-    """The cheap worker's bad delivery is disputed and not paid; the dear one mends it; all in processes of their own."""
+    """A bad delivery is disputed and not paid, the dear worker mends it; all are processes of their own."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / "maintenance_fleet.py"],
         cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=6 * TIMEOUT_S, check=False,
