@@ -144,6 +144,17 @@ def test_a_repeated_key_is_one_command_at_most(desk: Desk, twice: str) -> None:
 # ── arrays ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("depth", [17, 300, 450, 10_000])
+def test_a_condition_that_is_nested_too_deeply_is_refused(desk: Desk, depth: int) -> None:
+    """It never gets into the journal, where whoever reads it back might have less stack than the gateway."""
+    condition = '{"type":"any","of":[' * depth + '{"type":"time","at_us":1}' + "]}" * depth
+    part = {"name": "a", "assignee": "bob", "share": 1, "deliver_by_us": desk.time_us + 2 * SECOND_US}
+    due = {"sign_by_us": desk.time_us + SECOND_US, "evaluate_by_us": desk.time_us + 2 * SECOND_US}
+    command = desk.command("alice", "contracts.propose", title="deep", parts=[part], condition=None, **due)
+    payload = json.dumps(command).replace("null", condition)
+    assert "nested" in assert_refused(desk, "malformed", payload.encode(), family="contracts")["detail"]
+
+
 def test_an_empty_array_is_refused(desk: Desk) -> None:
     """An array of no commands has nothing to answer."""
     assert_refused(desk, "too_many_commands", [])
