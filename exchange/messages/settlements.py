@@ -156,7 +156,7 @@ class WorkLeaseRenewed(Event, tag="settlements.lease_renewed", kw_only=True):
 
 
 class GetSettlement(Query, tag="settlements.get"):
-    """Ask for one settlement: as a party, an attester or an operator. Of ended ones the last 1,000 are known."""
+    """Ask for one settlement: as an agent of a party's owner, attester or operator. Ended: the last 1,000 are known."""
 
     settlement: SettlementId
 

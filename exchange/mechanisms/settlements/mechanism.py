@@ -17,6 +17,7 @@ from exchange.mechanisms.facts import (
 from exchange.mechanisms.facts import SettlementDelivered as DeliveredFact
 from exchange.mechanisms.facts import SettlementOpened as OpenedFact
 from exchange.mechanisms.settlements.settlement import HOUR_US, Settlement
+from exchange.mechanisms.settlements.views import view_of
 from exchange.mechanisms.tally import Figure, Tally
 from exchange.messages.base import Command, Outcome, Query, Result
 from exchange.messages.reasons import Reason
@@ -35,7 +36,6 @@ from exchange.messages.settlements import (
     SettlementOpened,
     SettlementResult,
     SettlementsResult,
-    SettlementView,
     WorkLeaseRenewed,
 )
 
@@ -149,9 +149,8 @@ class Settlements(Mechanism):
             return self._reject_unknown(command, command.settlement)
         terms = settlement.terms
         by_attester = self._is_attester(settlement, agent)
-        if agent.agent_id != terms.provider and not by_attester:
-            detail = f"{terms.provider} delivers" + (f", or {terms.attester} for it" if terms.attester else "")
-            return self.context.reject(command, Reason.NOT_PERMITTED, detail)
+        if not by_attester and not self._acts_for(agent, terms.provider):
+            return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider or its attester delivers")
         if settlement.state == "delivered":
             return self.context.reject(command, Reason.ALREADY_DELIVERED, "it waits to be confirmed or disputed")
         problem = self._check_state(settlement, "open") or (
@@ -194,9 +193,10 @@ class Settlements(Mechanism):
             return self._reject_unknown(command, command.settlement)
         terms = settlement.terms
         by_attester = self._is_attester(settlement, agent)
-        if agent.agent_id != terms.payer and not by_attester:
-            detail = f"{terms.payer} confirms" + (f", or {terms.attester} for it" if terms.attester else "")
-            return self.context.reject(command, Reason.NOT_PERMITTED, detail)
+        if not by_attester and not self._acts_for(agent, terms.payer):
+            return self.context.reject(command, Reason.NOT_PERMITTED, "only its payer or its attester confirms")
+        if by_attester and agent.agent_id != terms.payer and self._is_of_provider(settlement, agent):
+            return self.context.reject(command, Reason.SAME_OWNER, "nobody attests what its own owner is paid for")
         if command.score is not None and not by_attester:
             return self.context.reject(command, Reason.FIELD_NOT_ALLOWED, "only the attester of the terms scores")
         problem = self._check_state(settlement, "delivered")
@@ -212,7 +212,7 @@ class Settlements(Mechanism):
         if settlement is None:
             return self._reject_unknown(command, command.settlement)
         if agent.agent_id != settlement.terms.provider:
-            return self.context.reject(command, Reason.NOT_PERMITTED, f"it goes against {settlement.terms.provider}")
+            return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider accepts it")
         problem = self._check_state(settlement, "failing")
         if problem is not None:
             return self.context.reject(command, *problem)
@@ -225,7 +225,7 @@ class Settlements(Mechanism):
         if settlement is None:
             return self._reject_unknown(command, command.settlement)
         if agent.agent_id != settlement.terms.provider:
-            return self.context.reject(command, Reason.NOT_PERMITTED, f"only {settlement.terms.provider} gives it up")
+            return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider gives it up")
         problem = self._check_state(settlement, "open") or self._check_token(settlement, command.fencing_token)
         if problem is not None:
             return self.context.reject(command, *problem)
@@ -238,8 +238,8 @@ class Settlements(Mechanism):
         settlement = self.live.get(command.settlement)
         if settlement is None:
             return self._reject_unknown(command, command.settlement)
-        if agent.agent_id != settlement.terms.provider:
-            return self.context.reject(command, Reason.NOT_PERMITTED, f"{settlement.terms.provider} has the work lease")
+        if not self._acts_for(agent, settlement.terms.provider):
+            return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider has the work lease")
         if not settlement.fencing_token:
             return self.context.reject(command, Reason.FIELD_NOT_ALLOWED, "this settlement has no work lease")
         problem = self._check_state(settlement, "open") or self._check_token(settlement, command.fencing_token)
@@ -252,19 +252,26 @@ class Settlements(Mechanism):
             fencing_token=settlement.fencing_token,
             lease_until_us=self._lease_until(settlement) or 0,
         )
-        self.context.emit(agent, event)
+        self.context.emit(self.context.agents[settlement.terms.provider], event)
         return self.context.accept(command)
 
     # ── guards ──────────────────────────────────────────────────────────────────────────────────
 
     def _reject_unknown(self, command: Command, number: int) -> Outcome:
-        ended = self.ended.get(number)
-        if ended is not None:
-            return self.context.reject(command, Reason.WRONG_STATE, f"settlement {number} has {ended.state}, for good")
+        if number in self.ended:
+            return self.context.reject(command, Reason.WRONG_STATE, f"settlement {number} has ended for good")
         return self.context.reject(command, Reason.UNKNOWN_SETTLEMENT, f"no settlement {number}")
 
     def _is_attester(self, settlement: Settlement, agent: AgentRecord) -> bool:
         return agent.agent_id == settlement.terms.attester and "attester" in agent.roles
+
+    def _is_of_provider(self, settlement: Settlement, agent: AgentRecord) -> bool:
+        return agent.owner == self.context.agents[settlement.terms.provider].owner
+
+    def _acts_for(self, agent: AgentRecord, party: str) -> bool:
+        """Return whether an agent is a party, or winds up for one of its owner's that was stopped."""
+        record = self.context.agents[party]
+        return agent is record or (agent.owner == record.owner and record.state != "active")
 
     @staticmethod
     def _check_state(settlement: Settlement, wanted: str) -> Violation | None:
@@ -386,7 +393,6 @@ class Settlements(Mechanism):
         if terms.unsecured_bond:
             cause = settlement.cause_of_postings
             self.context.cashier.charge(terms.provider, terms.payer, terms.unsecured_bond, cause)
-        settlement.score = None
         self._finish(settlement, "failed", 0, terms.price, terms.bond + terms.unsecured_bond)
 
     def _call_off(self, fact: SettlementCalledOff) -> None:
@@ -461,8 +467,8 @@ class Settlements(Mechanism):
         claimant, respondent = terms.payer, terms.provider
         if settlement.state == "failing":
             claimant, respondent = respondent, claimant
-        if agent.agent_id != claimant:
-            return Reason.NOT_PERMITTED, f"it goes against {claimant}, who may dispute it"
+        if not self._acts_for(agent, claimant):
+            return Reason.NOT_PERMITTED, "only the party that it goes against may dispute it"
         attester = self.context.agents.get(terms.attester) if terms.attester is not None else None
         excluded = () if attester is None else (attester.owner,)
         return DisputeTerms(claimant, respondent, terms.price, excluded)
@@ -502,49 +508,25 @@ class Settlements(Mechanism):
         for name in settlement.listeners():
             self.context.emit(self.context.agents[name], make())
 
+    def may_read(self, settlement: Settlement, agent: AgentRecord) -> bool:
+        """Return whether an agent may ask for a settlement: a party, one of its owner, the attester, an operator."""
+        agents, names = self.context.agents, settlement.listeners()
+        if agent.agent_id in names or "operator" in agent.roles:
+            return True
+        return any(agents[name].owner == agent.owner for name in (settlement.terms.payer, settlement.terms.provider))
+
     def _get(self, agent: AgentRecord, query: GetSettlement) -> SettlementResult:
         settlement = self.live.get(query.settlement) or self.ended.get(query.settlement)
-        if settlement is None or not (agent.agent_id in settlement.listeners() or "operator" in agent.roles):
+        if settlement is None or not self.may_read(settlement, agent):
             message = f"no settlement {query.settlement} in which {agent.agent_id} is a party"
             raise NotFound(message)
-        return SettlementResult(settlement=self._view(settlement))
+        return SettlementResult(settlement=view_of(settlement, self.context.deadlines))
 
     def _list(self, agent: AgentRecord, query: ListSettlements) -> SettlementsResult:
         numbers = [number for number in self.by_agent.get(agent.agent_id, ()) if number > query.after]
         page = numbers[: query.limit]
-        views = [self._view(self.live[number]) for number in page]
+        views = [view_of(self.live[number], self.context.deadlines) for number in page]
         return SettlementsResult(settlements=views, next=page[-1] if len(numbers) > query.limit else None)
-
-    def _view(self, settlement: Settlement) -> SettlementView:
-        terms = settlement.terms
-        waits = self.context.deadlines.due_us(settlement.deadline_id) if settlement.deadline_id else None
-        return SettlementView(
-            settlement=settlement.number,
-            origin=settlement.origin,
-            payer=terms.payer,
-            provider=terms.provider,
-            price=terms.price,
-            bond=terms.bond + terms.unsecured_bond,
-            deliver_by_us=terms.deliver_by_us,
-            state=settlement.state,
-            opened_us=settlement.opened_us,
-            title=terms.title,
-            attester=terms.attester,
-            late_hours=terms.late_hours,
-            late_per_hour=terms.late_per_hour,
-            asset=terms.asset,
-            quantity=terms.quantity,
-            fencing_token=settlement.fencing_token,
-            lease_until_us=self._lease_until(settlement),
-            delivered_us=settlement.delivered_us,
-            reference=settlement.reference,
-            digest=settlement.digest,
-            late_fee=settlement.late_fee,
-            until_us=waits,
-            cause=settlement.cause,
-            dispute=settlement.dispute,
-            score=settlement.score,
-        )
 
     def metrics(self) -> Iterable[Row]:
         """Return what operators may want to watch."""
