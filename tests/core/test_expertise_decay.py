@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.ledger import Ledger
-from exchange.mechanisms.base import AgentRecord, Context
+from exchange.engine import Engine
+from exchange.mechanisms import REGISTRY
+from exchange.mechanisms.base import AgentRecord
 from exchange.mechanisms.expertise.decay import FORGOTTEN_US, HALF_LIFE_US, decayed
 from exchange.mechanisms.expertise.reputation import ONE, Reputations
-from exchange.messages.admin import Settings
 
 CREDIT: Final = 1_000_000
 _LARGEST: Final = 2 * 10**17
@@ -75,7 +75,7 @@ AGENTS: Final = ("a0", "a1", "b0", "b1", "c0")
 
 def reputations() -> tuple[Any, Reputations]:
     """Return the reputations of agents of the owners a, b and c, and the context that has their time."""
-    context = Context(Ledger(), Settings(), None)  # type: ignore[arg-type]  # no deadline is ever set
+    context = Engine(REGISTRY).context
     for name in AGENTS:
         context.agents[name] = AgentRecord(name, name[0], ("trader",), ())
     return context, Reputations(context)
