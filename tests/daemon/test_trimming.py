@@ -15,7 +15,7 @@ from exchange.adapters import bus
 from exchange.adapters.archive import Archive, ArchiveCorrupt
 from exchange.adapters.journal import JOURNAL_STREAM
 from exchange.adapters.snapshot_copies import BUCKET, CopiesMissing, SnapshotCopies
-from exchange.adapters.snapshots import SNAPSHOT_FORMAT, SnapshotCorrupt, SnapshotStore, encode_snapshot
+from exchange.adapters.snapshots import MIGRATIONS, SNAPSHOT_FORMAT, SnapshotCorrupt, SnapshotStore, encode_snapshot
 from exchange.config import Config, JournalSettings, SnapshotSettings
 from exchange.daemon import Daemon, DaemonError
 from exchange.daemon.host import Host
@@ -310,7 +310,7 @@ async def test_snapshots_of_another_format_are_nothing_to_trim_behind(tmp_path: 
     store = SnapshotStore(config.data / "snapshots")
     assert len(store.indexes()) == 2
     for index in store.indexes():
-        earlier = msgspec.structs.replace(store.read(index), format=SNAPSHOT_FORMAT - 1)
+        earlier = msgspec.structs.replace(store.read(index), format=min(MIGRATIONS) - 1)
         store.path(index).write_bytes(encode_snapshot(earlier))
     config = settings(tmp_path / "venue", trim="always", copies=False)
     async with running_daemon(config) as setting:
