@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exchange.daemon.host import Host
+    from exchange.engine import Engine
     from exchange.mechanisms.packages.choosing import Problem
     from exchange.messages.base import Command
 
-__all__ = ["Determiner", "command_of"]
+__all__ = ["Determiner", "command_of", "open_problems", "solve_apart"]
 
 _LOOK_S: Final = 0.25
-_START_S: Final = 15.0
+_START_S: Final = 5.0
 """So long beside the solving itself a process may take, on a busy machine."""
 _TRIES: Final = 2
 
@@ -52,11 +53,7 @@ class Determiner:
 
     def _next_problems(self) -> list[Problem]:
         """Return what is open and was not tried in vain."""
-        packages = self._host.engine.mechanisms.get("packages")
-        if not isinstance(packages, Packages) or not packages.determining:
-            self._tries.clear()
-            return []
-        problems = packages.open_problems()
+        problems = open_problems(self._host.engine)
         live = {(problem[0], problem[1]) for problem in problems}
         self._tries = {key: tries for key, tries in self._tries.items() if key in live}
         return [problem for problem in problems if self._tries.get((problem[0], problem[1]), 0) < _TRIES]
@@ -71,6 +68,13 @@ class Determiner:
         self._tries[key] = _TRIES
         engine = self._host.engine
         self._submit(command_of(answer, engine.index + 1, engine.time_us))
+
+
+def open_problems(engine: Engine) -> list[Problem]:
+    """Return the auctions whose winners are to be found."""
+    packages = engine.mechanisms.get("packages")
+    is_idle = not isinstance(packages, Packages) or "packages" in engine.context.suspended
+    return [] if is_idle else packages.open_problems()  # type: ignore[union-attr]
 
 
 def command_of(answer: Answer, index: int, time_us: int) -> DeterminePackages:

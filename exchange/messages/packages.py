@@ -31,6 +31,7 @@ __all__ = [
     "PackagesClosed",
     "PackagesEnded",
     "PackagesListResult",
+    "PackagesOpened",
     "PackagesOutcome",
     "PackagesResult",
     "PackagesState",
@@ -163,6 +164,13 @@ class PackageBidOutcome(Outcome, tag="outcome"):
 
 
 # ── events ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class PackagesOpened(Event, tag="packages.opened", kw_only=True):
+    """Tell the poster that bids are taken until ``closes_at_us``."""
+
+    auction: int
+    closes_at_us: int
 
 
 class SignatureRequested(Event, tag="packages.signature_requested", kw_only=True):

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
-from exchange.solver.winners import Bid, solve
+from exchange.solver.winners import Bid, best_surplus, solve
 
 __all__ = ["SOLVE_S", "Answer", "Problem", "determine"]
 
 Problem = tuple[int, int, bool, bool, Sequence[Bid]]
 """Number of the auction, revision, whether it is a sale, whether VCG is wanted, and the bids."""
 
-SOLVE_S: Final = 5.0
-"""So long an auction may be worked on, all of its problems together."""
+PROBLEM_S: Final = 5.0
+"""So long one problem may be worked on."""
+
+SOLVE_S: Final = 20.0
+"""So long an auction may be worked on: VCG has a problem for every winner."""
 
 
 class Answer(NamedTuple):
@@ -38,8 +41,7 @@ def determine(problem: Problem, seconds: float = SOLVE_S) -> Answer:
     """
     auction, revision, is_sale, wants_vcg, bids = problem
     until_s = monotonic() + seconds
-    # What is left is for the problems without a winner, which need no tie to be broken.
-    best = solve(bids, seconds * 0.6 if wants_vcg else seconds)
+    best = solve(bids, min(seconds, PROBLEM_S))
     by_number = {bid[0]: bid for bid in bids}
     as_bid = [(bid, place, by_number[bid][2][place][2]) for bid, place in best.picks]
     if not wants_vcg or not best.optimal:
@@ -48,9 +50,11 @@ def determine(problem: Problem, seconds: float = SOLVE_S) -> Answer:
     for number, place, price in as_bid:
         owners = set(by_number[number][1])
         others = [bid for bid in bids if owners.isdisjoint(bid[1])]
-        without = solve(others, until_s - monotonic(), breaks_ties=False)
-        if not without.optimal:
+        # They can have at least what they have now.
+        known = best.surplus - by_number[number][2][place][1]
+        without = best_surplus(others, known, min(until_s - monotonic(), PROBLEM_S))
+        if without is None:
             return Answer(auction, revision, "pay_as_bid", best.optimal, as_bid)
-        gain = best.surplus - without.surplus
+        gain = best.surplus - without
         winners.append((number, place, price - gain if is_sale else price + gain))
     return Answer(auction, revision, "vcg", best.optimal, winners)

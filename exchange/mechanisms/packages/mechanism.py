@@ -22,6 +22,7 @@ from exchange.messages.packages import (
     PackageBidOutcome,
     PackagesClosed,
     PackagesEnded,
+    PackagesOpened,
     PackagesOutcome,
     SignatureRequested,
     SignPackageBid,
@@ -132,6 +133,7 @@ class Packages(Mechanism):
         auction.deadline_id = context.deadlines.schedule_act(terms.closes_at_us, kind, VENUE_SCOPE, number)
         self._index(auction)
         self.tally.count("opened_total", terms.direction)
+        context.emit(agent, PackagesOpened(auction=number, closes_at_us=terms.closes_at_us))
         return PackagesOutcome(command.id, "accepted", context.stamp, auction=number, escrow=terms.budget)
 
     def _check_terms(self, command: OpenPackages) -> Violation | None:
