@@ -27,6 +27,7 @@ from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.adapters.tar_pit import TarPit
 from exchange.daemon.clock_guard import ClockGuard
+from exchange.daemon.determiner import Determiner
 from exchange.daemon.guard import Guard
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
@@ -399,6 +400,7 @@ class Daemon:
         self._ingress.on_drop = replica.host.gateway.count_undecodable
         self._run(self._egress.run(), "egress")
         self._run(leader.run(), "leader")
+        self._run(Determiner(replica.host, leader.submit).run(), "determiner")
         preserver = self.preserver = Preserver(
             self._task(),
             replica.journal,
@@ -481,7 +483,7 @@ class Daemon:
         if task.cancelled():
             return
         error = task.exception()
-        if error is None and task.get_name() in ("standby", "guard"):
+        if error is None and task.get_name() in ("standby", "guard", "determiner"):
             return
         if isinstance(error, StartOver):
             log.warning("this standby has to start over", error=str(error))

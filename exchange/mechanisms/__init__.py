@@ -11,6 +11,7 @@ from exchange.mechanisms.disputes import Disputes
 from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
+from exchange.mechanisms.packages import Packages
 from exchange.mechanisms.payments import Payments
 from exchange.mechanisms.settlements import Settlements
 from exchange.mechanisms.tasks import Tasks
@@ -27,5 +28,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Tasks,
     Contracts,
     Expertise,
+    Packages,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -120,6 +120,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_help_offers: PositiveAmount = 50
     max_offers_per_topic: PositiveAmount = 1_000
     max_help_topics: PositiveAmount = 32
+    determine_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    max_package_auctions: PositiveAmount = 100
+    max_package_bids: PositiveAmount = 2_000
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

@@ -92,6 +92,11 @@ class Reason(StrEnum):
     NO_HELP_OFFERED = "no_help_offered"
     ALREADY_RATED = "already_rated"
     # Packages and contracts.
+    UNKNOWN_AUCTION = "unknown_auction"
+    INVALID_PACKAGE_TERMS = "invalid_package_terms"
+    INVALID_PACKAGE_BID = "invalid_package_bid"
+    TOO_MANY_AUCTIONS = "too_many_auctions"
+    INVALID_DETERMINATION = "invalid_determination"
     UNKNOWN_CONTRACT = "unknown_contract"
     INVALID_CONTRACT_TERMS = "invalid_contract_terms"
     TOO_MANY_CONTRACTS = "too_many_contracts"

@@ -7,8 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from agent_sdk import Agent, connect
+from exchange.daemon.determiner import command_of, open_problems
 from exchange.daemon.host import Host
 from exchange.engine import genesis_batch
+from exchange.solver import SolverMissing, determine
 from exchange.testing.venue import OPERATOR, START_US
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class LocalExchange:
         self._closing = contextlib.AsyncExitStack()
         self._agents: dict[str, Agent] = {}
         self._is_queued = False
+        self._determined: dict[tuple[int, int], None] = {}
         self._skipped_us = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -178,9 +181,20 @@ class LocalExchange:
         step = host.cut(self._now_us())
         self._deliver_all(host.replies(step))
         self._deliver_all(host.release(step))
-        if (host.gateway.has_commands() or host.gateway.has_queries()) and not self._is_queued:
+        self._determine()
+        if (host.gateway.has_commands() or host.gateway.has_queries() or host.has_own()) and not self._is_queued:
             self._is_queued = True
             self._loop.call_soon(self._turn)
+
+    def _determine(self) -> None:
+        """Find the winners of package auctions at once, as a daemon's worker does in a while."""
+        engine = self._host.engine
+        for problem in open_problems(engine):
+            if problem[:2] in self._determined:
+                continue
+            self._determined[problem[:2]] = None
+            with contextlib.suppress(SolverMissing):
+                self._host.submit(command_of(determine(problem), engine.index + 1, engine.time_us))
 
     def _finish(self, submissions: list) -> None:  # type: ignore[type-arg]
         self._host.release(self._host.apply(submissions, [], START_US, 0))
