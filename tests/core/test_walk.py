@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from exchange.build_info import CORE
 from exchange.ledger import LedgerError
 from exchange.mechanisms.base import EngineBroken
+from exchange.mechanisms.packages import Packages
+from exchange.messages import tag_of
+from exchange.messages.base import VENUE_AGENT
+from exchange.messages.packages import DeterminePackages
 from tests.core.planted import PLANTED, Planted
-from tests.core.walk import walk
+from tests.core.walk import Walk, walk
+
+if TYPE_CHECKING:
+    from exchange.messages.base import Command
+    from exchange.testing import Answer
 
 SEEDS_MAX = 12
 """Within so many seeds every planted fault must be caught."""
@@ -21,6 +31,30 @@ def test_a_walk_through_all_mechanisms(seed: int) -> None:
     """Whatever agents do, and whenever: nothing is lost, all invariants hold, a replay comes to the same."""
     taken = walk(seed, steps=1_500)
     assert taken.accepted
+
+
+def test_walks_come_to_everything_that_package_auctions_know() -> None:
+    """Every command is accepted; winners come from a solver and by the simple rule; wrong and late answers do, too."""
+    accepted: dict[str, int] = {}
+    ends: dict[tuple[bool | None, str | None], None] = {}
+    refused: dict[str, None] = {}
+
+    def observe(agent: str, command: Command, answer: Answer) -> None:
+        if agent == VENUE_AGENT and isinstance(command, DeterminePackages) and not answer.accepted:
+            refused[str(answer.reason)] = None
+
+    for seed in range(1, 4):
+        taken = Walk(seed, "packages", observe=observe)
+        taken.run(900)
+        accepted.update(taken.accepted)
+        packages = taken.venue.engine.mechanisms["packages"]
+        assert isinstance(packages, Packages)
+        for auction in packages.ended.values():
+            if auction.awards:
+                ends[auction.optimal, auction.priced] = None
+    assert [kind for kind in packages.commands() if tag_of(kind) not in accepted] == []
+    assert sorted(map(str, ends)) == ["(False, 'pay_as_bid')", "(True, 'pay_as_bid')", "(True, 'vcg')"]
+    assert sorted(refused) == ["invalid_determination", "wrong_state"]
 
 
 @interpreted

@@ -22,6 +22,7 @@ from tests.simulation.checks import balance_problems, order_problems
 from tests.simulation.commands import COMMANDS
 from tests.simulation.commands.view import MarketTerms, View
 from tests.simulation.naive_ledger import NaiveLedger
+from tests.simulation.solving import WalkingDeterminer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,9 @@ _MARKETS: Final = (
     MarketTerms("slot", "slot", 1, 1),
 )
 _SKILLS: Final = ["python", "rust"]
+WORKERS: Final = (WalkingDeterminer,)
+"""Give the commands that the daemon itself would give, such as the answer to a problem that it solved."""
+
 _HOUR_US: Final = 3_600 * SECOND_US
 _CREDIT: Final = 1_000_000
 
@@ -93,7 +97,7 @@ class Walk:
         self.families = families or tuple(family for family in COMMANDS if family != "admin")
         self._observe = observe
         self._heard: dict[str, int] = {}
-        self._first_reload = 0
+        self._workers = [kind(seed) for kind in WORKERS]
         self.views: dict[str, View] = {}
         venue = self.venue
         roles = ["trader", "attester", "arbitrator"]
@@ -170,22 +174,24 @@ class Walk:
         drawn = self.venue.command(agent, kind, **fields)
         # Draws write what is nested as the wire has it.
         command: Command = msgspec.convert(msgspec.to_builtins(drawn), kind)
+        answer = self._send(agent, command)
+        self._answer_venue()
+        return answer
+
+    def _send(self, agent: str, command: Command) -> Answer:
         answer = self.venue.send(agent, command)
         if answer.accepted:
-            tag = tag_of(kind)
+            tag = tag_of(type(command))
             self.accepted[tag] = self.accepted.get(tag, 0) + 1
         if self._observe is not None:
             self._observe(agent, command, answer)
-        self._answer_venue()
         return answer
 
     def _answer_venue(self) -> None:
         """Give the commands that a daemon's own workers would give."""
-        for family, mechanism in self.venue.engine.mechanisms.items():
-            work = WORKERS.get(family)
-            if work is not None:
-                for kind, fields in work(mechanism, self.random):
-                    self.venue.submit(VENUE_AGENT, kind, **fields)
+        for worker in self._workers:
+            for command in worker.commands(self.venue.engine):
+                self._send(VENUE_AGENT, command)
 
     def _wait(self) -> None:
         random, now_us = self.random, self.venue.time_us
@@ -211,10 +217,6 @@ class Walk:
                 if family_of(type(event)) not in ("orders", "admin"):
                     view.hear(event)
             self._heard[name] = len(events)
-
-
-WORKERS: dict[str, Any] = {}
-"""By family: returns the commands that the daemon itself would give now, such as the answer to a problem it solved."""
 
 
 def walk(seed: int, *families: str, steps: int = 1_500) -> Walk:

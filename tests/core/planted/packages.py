@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from exchange.mechanisms.packages import mechanism
 from exchange.mechanisms.packages.auction import Auction, Bid
 from exchange.mechanisms.packages.mechanism import Packages
 from tests.core.planted import plant
@@ -33,3 +34,4 @@ plant("a package bid stays in the index", Packages, "_forget_bid", _forget_witho
 plant("every member of a team is paid all", Bid, "parts", _pay_the_weights, "packages", "settlements")
 plant("a package may cost more than its reserves", Packages, "_check_prices", _check_nothing, "packages")
 plant("a snapshot forgets what is determined", Packages, "load", _load_without_problems, "packages")
+plant("what a solver says is not checked", mechanism, "check", lambda *_: None, "packages", "settlements")

@@ -32,13 +32,12 @@ def draw(random: Random, view: View) -> Drawn:
         return OpenPackages, _auction(random, view)
     if dice < 0.65:
         return BidOnPackages, _bid(random, view, number)
-    if dice < 0.9:
+    if dice < 0.94:
+        kind = SignPackageBid if dice < 0.9 else WithdrawPackageBid
         asked = view.recent("packages.signature_requested")
         if asked:
-            return SignPackageBid, {"auction": asked[-1].auction, "bid": asked[-1].bid}
-        return SignPackageBid, {"auction": number, "bid": random.randrange(1, 20)}
-    if dice < 0.94:
-        return WithdrawPackageBid, {"auction": number, "bid": random.randrange(1, 20)}
+            return kind, {"auction": asked[-1].auction, "bid": asked[-1].bid}
+        return kind, {"auction": number, "bid": random.randrange(1, 20)}
     if dice < 0.97:
         return CancelPackages, {"auction": number}
     return DeterminePackages, {
