@@ -45,6 +45,7 @@ __all__ = [
 
 AuctionId = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 BidId = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
+Version = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 ItemName = Annotated[str, Meta(min_length=1, max_length=64)]
 Direction = Literal["procurement", "sale"]
 Pricing = Literal["vcg", "pay_as_bid"]
@@ -111,21 +112,25 @@ class BidOnPackages(Command, tag="packages.bid", kw_only=True):
 
 
 class SignPackageBid(Command, tag="packages.sign", kw_only=True):
-    """Agree, as a member of a team, to one's share of a bid; in a sale it is held."""
+    """Agree, as a member of a team, to one's share of its bid; in a sale it is held.
+
+    ``version`` is that of the bid which was read: a later one of the same bidder is another bid.
+    """
 
     auction: AuctionId
-    bid: BidId
+    bidder: AgentId
+    version: Version
 
 
 class WithdrawPackageBid(Command, tag="packages.withdraw_bid", kw_only=True):
-    """Withdraw a bid before the close: any of its members may."""
+    """Withdraw a bid before the close: any of its members may, the bidder itself by default."""
 
     auction: AuctionId
-    bid: BidId
+    bidder: AgentId | None = None
 
 
 class PackageWinner(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Award one alternative of a bid, counted from 0, at a payment."""
+    """Award one alternative of a bid, counted from 0, at a payment. Only the venue knows the numbers of bids."""
 
     bid: BidId
     alternative: Annotated[int, Meta(ge=0, le=31)]
@@ -157,9 +162,12 @@ class PackagesOutcome(Outcome, tag="outcome"):
 
 
 class PackageBidOutcome(Outcome, tag="outcome"):
-    """Answer ``BidOnPackages`` and ``SignPackageBid``: the number of the bid, and what is held of the agent for it."""
+    """Answer ``BidOnPackages`` and ``SignPackageBid``: the version of the bid, and what is held of the agent for it.
 
-    bid: int = 0
+    Versions count the bids of one bidder in one auction, and say nothing about other bids.
+    """
+
+    version: int = 0
     held: int = 0
 
 
@@ -177,8 +185,8 @@ class SignatureRequested(Event, tag="packages.signature_requested", kw_only=True
     """Tell a member of a team that there is a bid to sign before ``closes_at_us``."""
 
     auction: int
-    bid: int
     bidder: str
+    version: int
     closes_at_us: int
 
 
@@ -186,7 +194,8 @@ class PackageBidDropped(Event, tag="packages.bid_dropped", kw_only=True):
     """Tell the members of a bid that it counts no more."""
 
     auction: int
-    bid: int
+    bidder: str
+    version: int
     reason: DropReason
 
 
@@ -197,7 +206,7 @@ class WinnerView(msgspec.Struct, kw_only=True, omit_defaults=True):
     that: how much better all are off because of this bid. ``parts`` are the members' parts of the payment.
     """
 
-    bid: int
+    bidder: str
     alternative: int
     items: list[str]
     price: int
@@ -239,7 +248,10 @@ class ListPackages(Query, tag="packages.list"):
 
 
 class ListPackageBids(Query, tag="packages.bids"):
-    """Ask for the sealed bids of which the agent is a member, by number, paged."""
+    """Ask for the sealed bids of which the agent is a member, by auction.
+
+    Auctions are never split: a page ends with the auction that makes it ``limit`` bids or more.
+    """
 
     after: int = 0
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 200
@@ -290,8 +302,8 @@ class PackageBidView(msgspec.Struct, kw_only=True):
     """Describe a sealed bid to its members."""
 
     auction: int
-    bid: int
     bidder: str
+    version: int
     alternatives: list[Alternative]
     team: list[Share]
     signed: list[str]

@@ -93,7 +93,7 @@ def test_the_worked_example_of_the_document(house: House) -> None:
     house.offer("ann", ("a", 18))
     house.offer("ben", ("b", 18))
     house.offer("cid", ("ab", 30), team={"cid": 1, "dot": 1})
-    house.must("dot", SignPackageBid, auction=1, bid=3)
+    house.must("dot", SignPackageBid, auction=1, bidder="cid", version=1)
     assert house.purse("poster") == (60, 0)
     house.close_bids()
     assert house.auction().state == "determining"
@@ -173,6 +173,18 @@ def test_bids_are_sealed(house: House) -> None:
     assert house.engine.query("ann", ListPackageBids()).bids  # type: ignore[attr-defined]
 
 
+def test_a_signature_is_for_the_bid_that_was_read(house: House) -> None:
+    """Ann bids anew after Ben was asked, and even takes it back: what Ben read is no more."""
+    house.offer("ann", ("ab", 30), team={"ann": 1, "ben": 1})
+    house.offer("ann", ("ab", 5), team={"ann": 1, "ben": 1})
+    assert_rejected(house.submit("ben", SignPackageBid, auction=1, bidder="ann", version=1), Reason.UNKNOWN_BID)
+    house.must("ann", WithdrawPackageBid, auction=1)
+    house.offer("ann", ("ab", 4), team={"ann": 1, "ben": 1})
+    house.reload()
+    assert_rejected(house.submit("ben", SignPackageBid, auction=1, bidder="ann", version=2), Reason.UNKNOWN_BID)
+    house.must("ben", SignPackageBid, auction=1, bidder="ann", version=3)
+
+
 def test_lies_are_refused(house: House) -> None:
     house.offer("ann", ("a", 10), ("ab", 25))
     house.offer("ben", ("a", 12), ("b", 12))
@@ -205,11 +217,11 @@ def test_rules_of_bidding(house: House) -> None:
     assert_rejected(house.offer("ann", ("a", 1), team={"ben": 1}), Reason.INVALID_PACKAGE_BID)
     assert_rejected(house.offer("poster", ("a", 1)), Reason.SAME_OWNER)
     house.offer("ann", ("a", 10), team={"ann": 1, "ben": 1})
-    assert_rejected(house.submit("cid", SignPackageBid, auction=1, bid=1), Reason.UNKNOWN_BID)
-    assert_rejected(house.submit("cid", WithdrawPackageBid, auction=1, bid=1), Reason.UNKNOWN_BID)
-    assert_rejected(house.submit("ann", SignPackageBid, auction=1, bid=1), Reason.NO_CHANGE)
+    assert_rejected(house.submit("cid", SignPackageBid, auction=1, bidder="ann", version=1), Reason.UNKNOWN_BID)
+    assert_rejected(house.submit("cid", WithdrawPackageBid, auction=1, bidder="ann"), Reason.UNKNOWN_BID)
+    assert_rejected(house.submit("ann", SignPackageBid, auction=1, bidder="ann", version=1), Reason.NO_CHANGE)
     assert_rejected(house.submit("ann", CancelPackages, auction=1), Reason.NOT_PERMITTED)
-    house.must("ben", WithdrawPackageBid, auction=1, bid=1)
+    house.must("ben", WithdrawPackageBid, auction=1, bidder="ann")
     house.must("poster", CancelPackages, auction=1)
     assert house.purse("poster") == (100, 0)
     assert_rejected(house.offer("ann", ("a", 10)), Reason.WRONG_STATE)
@@ -247,17 +259,17 @@ def test_a_member_that_is_revoked_while_winners_are_determined_ends_its_bids() -
     assert house.purse("ann") == (0, 0)
     assert_rejected(house.answer(revision=1), Reason.WRONG_STATE)
     assert house.answer().accepted
-    assert [winner.bid for winner in house.auction().winners] == [2]
+    assert [winner.bidder for winner in house.auction().winners] == ["ben"]
 
 
 def test_of_all_bids_of_an_owner_one_wins(house: House) -> None:
     """Ann is in two bids that do not overlap."""
     house.offer("ann", ("a", 10))
     house.offer("ben", ("b", 1), team={"ben": 1, "ann": 1})
-    house.must("ann", SignPackageBid, auction=1, bid=2)
+    house.must("ann", SignPackageBid, auction=1, bidder="ben", version=1)
     house.close_bids()
     assert house.answer().accepted
-    assert [(winner.bid, winner.payment) for winner in house.auction().winners] == [(2, 20 * CREDIT)]
+    assert [(winner.bidder, winner.payment) for winner in house.auction().winners] == [("ben", 20 * CREDIT)]
 
 
 # ── the solver ──────────────────────────────────────────────────────────────────────────────────

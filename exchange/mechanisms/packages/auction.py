@@ -43,18 +43,22 @@ class Choice(NamedTuple):
 class Bid:
     """Be one sealed bid, of an agent or a team."""
 
-    __slots__ = ("bidder", "choices", "held", "number", "owners", "weights")
+    __slots__ = ("bidder", "choices", "held", "number", "owners", "version", "weights")
 
     def __init__(
         self,
         number: int,
         bidder: str,
+        version: int,
         weights: dict[str, int],
         owners: tuple[str, ...],
         choices: tuple[Choice, ...],
     ) -> None:
         self.number = number
+        """Orders all bids of the venue by age. Nobody is told: it would say how many others there are."""
         self.bidder = bidder
+        self.version = version
+        """Counts the bids of this bidder in this auction."""
         self.weights = weights
         """The weight of each member in what is paid."""
         self.owners = owners
@@ -80,16 +84,16 @@ class Bid:
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         return [
-            self.number, self.bidder, list(self.weights.items()), list(self.owners),
+            self.number, self.bidder, self.version, list(self.weights.items()), list(self.owners),
             [[list(choice.items), choice.price] for choice in self.choices], list(self.held.items()),
         ]  # fmt: skip
 
     @staticmethod
     def load(state: Any) -> Bid:
         """Return the bid of which ``dump`` gave the state."""
-        number, bidder, weights, owners, choices, held = state
+        number, bidder, version, weights, owners, choices, held = state
         made = tuple(Choice(tuple(items), price) for items, price in choices)
-        bid = Bid(number, bidder, dict(weights), tuple(owners), made)
+        bid = Bid(number, bidder, version, dict(weights), tuple(owners), made)
         bid.held = dict(held)
         return bid
 
@@ -97,7 +101,7 @@ class Bid:
 class Award(NamedTuple):
     """Hold what a bid has won, for everybody to see."""
 
-    bid: int
+    bidder: str
     alternative: int
     items: tuple[int, ...]
     price: int
@@ -110,7 +114,7 @@ class Auction:
 
     __slots__ = (
         "awards", "bids", "by_bidder", "count", "deadline_id", "greedy_surplus", "number", "optimal", "outcome",
-        "priced", "revision", "state", "surplus", "terms",
+        "priced", "revision", "state", "surplus", "terms", "versions",
     )  # fmt: skip
 
     def __init__(self, number: int, terms: Terms) -> None:
@@ -122,6 +126,8 @@ class Auction:
         """Of the problem that is to be solved; it changes when a bid drops out."""
         self.bids: dict[int, Bid] = {}
         self.by_bidder: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
+        """How many bids each bidder has made here so far."""
         self.count: int | None = None
         """How many bids took part, once that may be known."""
         self.outcome: EndReason | None = None
@@ -136,9 +142,9 @@ class Auction:
         """Return the cause under which its money moves, and its origin for settlements."""
         return f"packages:{self.number}"
 
-    def escrow_of_part(self, bid: int, agent: str) -> str:
-        """Return the escrow of one member's part of an award."""
-        return f"{escrow_of(self.cause)}:{bid}:{agent}"
+    def escrow_of_part(self, bidder: str, agent: str) -> str:
+        """Return the escrow of one member's part of what a bidder has won."""
+        return f"{escrow_of(self.cause)}:{bidder}:{agent}"
 
     def surplus_of(self, choice: Choice) -> int:
         """Return by how much an alternative is better than the reserves of its items."""
@@ -150,8 +156,8 @@ class Auction:
         """Return the state as plain data."""
         return [
             self.number, list(self.terms), self.state, self.deadline_id, self.revision,
-            [bid.dump() for bid in self.bids.values()], self.count, self.outcome, self.priced, self.optimal,
-            self.surplus, self.greedy_surplus, [list(award) for award in self.awards],
+            [bid.dump() for bid in self.bids.values()], list(self.versions.items()), self.count, self.outcome,
+            self.priced, self.optimal, self.surplus, self.greedy_surplus, [list(award) for award in self.awards],
         ]  # fmt: skip
 
     @staticmethod
@@ -161,13 +167,14 @@ class Auction:
         fields = list(fields)
         fields[5], fields[6] = tuple(fields[5]), tuple(fields[6])
         auction = Auction(number, Terms(*fields))
-        auction.state, auction.deadline_id, auction.revision, bids, auction.count = state[2:7]
-        auction.outcome, auction.priced, auction.optimal, auction.surplus, auction.greedy_surplus, awards = state[7:]
+        auction.state, auction.deadline_id, auction.revision, bids, versions, auction.count = state[2:8]
+        auction.outcome, auction.priced, auction.optimal, auction.surplus, auction.greedy_surplus, awards = state[8:]
+        auction.versions = dict(versions)
         for bid_fields in bids:
             bid = Bid.load(bid_fields)
             auction.bids[bid.number] = bid
             auction.by_bidder[bid.bidder] = bid.number
-        for bid_number, alternative, items, price, payment, parts in awards:
+        for bidder, alternative, items, price, payment, parts in awards:
             made = tuple((agent, amount) for agent, amount in parts)
-            auction.awards.append(Award(bid_number, alternative, tuple(items), price, payment, made))
+            auction.awards.append(Award(bidder, alternative, tuple(items), price, payment, made))
         return auction

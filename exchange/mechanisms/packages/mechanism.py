@@ -188,7 +188,8 @@ class Packages(Mechanism):
         if isinstance(choices, str):
             return context.reject(command, Reason.INVALID_PACKAGE_BID, choices)
         owners = tuple(dict.fromkeys([context.agents[name].owner for name in weights]))
-        bid = Bid(self.last_bid + 1, agent.agent_id, weights, owners, choices)
+        version = auction.versions.get(agent.agent_id, 0) + 1
+        bid = Bid(self.last_bid + 1, agent.agent_id, version, weights, owners, choices)
         problem = self._check_prices(auction, bid)
         if problem is not None:
             return context.reject(command, *problem)
@@ -201,7 +202,7 @@ class Packages(Mechanism):
         if problem is not None:
             return context.reject(command, *problem)
         self._seal(auction, bid, before, hold)
-        return PackageBidOutcome(command.id, "accepted", context.stamp, bid=bid.number, held=hold)
+        return PackageBidOutcome(command.id, "accepted", context.stamp, version=bid.version, held=hold)
 
     def _seal(self, auction: Auction, bid: Bid, before: Bid | None, hold: int) -> None:
         """Put a bid, which its bidder has signed, in the place of the one before; ask the others to sign."""
@@ -219,12 +220,13 @@ class Packages(Mechanism):
         bid.held[bidder] = hold
         auction.bids[bid.number] = bid
         auction.by_bidder[bidder] = bid.number
+        auction.versions[bidder] = bid.version
         self._index_bid(auction, bid)
         for name in bid.weights:
             if name != bidder:
                 closes_at_us = auction.terms.closes_at_us
                 event = SignatureRequested(
-                    auction=auction.number, bid=bid.number, bidder=bidder, closes_at_us=closes_at_us
+                    auction=auction.number, bidder=bidder, version=bid.version, closes_at_us=closes_at_us
                 )
                 context.emit(context.agents[name], event)
 
@@ -262,11 +264,11 @@ class Packages(Mechanism):
             return self._reject_unknown(command, command.auction)
         if auction.state != "open":
             return self._reject_closed(command, auction)
-        bid = auction.bids.get(command.bid)
-        if bid is None or agent.agent_id not in bid.weights:
-            return self._reject_unknown_bid(command, command.bid)
+        bid = auction.bids.get(auction.by_bidder.get(command.bidder, 0))
+        if bid is None or agent.agent_id not in bid.weights or bid.version != command.version:
+            return self._reject_unknown_bid(command, f"version {command.version} of a bid of {command.bidder}")
         if agent.agent_id in bid.held:
-            return context.reject(command, Reason.NO_CHANGE, f"{agent.agent_id} has signed bid {bid.number}")
+            return context.reject(command, Reason.NO_CHANGE, f"{agent.agent_id} has signed it")
         hold = bid.hold_of(agent.agent_id) if auction.terms.direction == "sale" else 0
         problem = context.cashier.check(agent, hold)
         if problem is not None:
@@ -275,7 +277,7 @@ class Packages(Mechanism):
         posting.hold(agent.agent_id, hold)
         posting.post()
         bid.held[agent.agent_id] = hold
-        return PackageBidOutcome(command.id, "accepted", context.stamp, bid=bid.number, held=hold)
+        return PackageBidOutcome(command.id, "accepted", context.stamp, version=bid.version, held=hold)
 
     def withdraw_bid(self, agent: AgentRecord, command: WithdrawPackageBid) -> Outcome:
         """Take a bid back before the close."""
@@ -284,9 +286,10 @@ class Packages(Mechanism):
             return self._reject_unknown(command, command.auction)
         if auction.state != "open":
             return self._reject_closed(command, auction)
-        bid = auction.bids.get(command.bid)
+        bidder = command.bidder or agent.agent_id
+        bid = auction.bids.get(auction.by_bidder.get(bidder, 0))
         if bid is None or agent.agent_id not in bid.weights:
-            return self._reject_unknown_bid(command, command.bid)
+            return self._reject_unknown_bid(command, f"a bid of {bidder}")
         self._drop_bid(auction, bid, "withdrawn")
         return self.context.accept(command)
 
@@ -312,7 +315,7 @@ class Packages(Mechanism):
     def _tell_dropped(self, auction: Auction, bid: Bid, reason: DropReason, but: str = "") -> None:
         for name in bid.weights:
             if name != but:
-                event = PackageBidDropped(auction=auction.number, bid=bid.number, reason=reason)
+                event = PackageBidDropped(auction=auction.number, bidder=bid.bidder, version=bid.version, reason=reason)
                 self.context.emit(self.context.agents[name], event)
 
     def release_for(self, agent_id: str, amount: int) -> None:
@@ -350,9 +353,7 @@ class Packages(Mechanism):
         for name in self._listeners(auction):
             context.emit(context.agents[name], PackagesClosed(auction=number, until_us=until_us))
 
-    def open_problems(
-        self,
-    ) -> list[Problem]:
+    def open_problems(self) -> list[Problem]:
         """Return what is to be solved, as plain data for a solver."""
         found: list[Problem] = []
         for number in self.determining:
@@ -403,7 +404,7 @@ class Packages(Mechanism):
             bid = auction.bids[pick.bid]
             choice = bid.choices[pick.alternative]
             parts = tuple(bid.parts(pick.payment))
-            auction.awards.append(Award(pick.bid, pick.alternative, choice.items, choice.price, pick.payment, parts))
+            auction.awards.append(Award(bid.bidder, pick.alternative, choice.items, choice.price, pick.payment, parts))
         self.tally.count("determined_total", by, priced)
         self.tally.count("bids_total", by=len(auction.bids))
         self.tally.count("paid_credits_total", by=sum([pick.payment for pick in picks]))
@@ -415,18 +416,18 @@ class Packages(Mechanism):
         is_sale = terms.direction == "sale"
         source = escrow_of(auction.cause)
         posting = context.cashier.posting(auction.cause)
-        won = {award.bid: award for award in awards}
+        won = {award.bidder: award for award in awards}
         for bid in auction.bids.values():
-            award = won.get(bid.number)
+            award = won.get(bid.bidder)
             due = {} if award is None or not is_sale else dict(award.parts)
             for name, held in bid.held.items():
                 part = due.get(name, 0)
                 posting.release(name, held - part)
-                posting.fund_held(name, auction.escrow_of_part(bid.number, name), part)
+                posting.fund_held(name, auction.escrow_of_part(bid.bidder, name), part)
         if not is_sale:
             for award in awards:
                 for name, part in award.parts:
-                    posting.move(source, auction.escrow_of_part(award.bid, name), part)
+                    posting.move(source, auction.escrow_of_part(award.bidder, name), part)
             posting.give_back(source, terms.poster, terms.budget - sum([award.payment for award in awards]))
         posting.post()
         listeners = self._listeners(auction)
@@ -456,7 +457,7 @@ class Packages(Mechanism):
             attester=terms.attester,
             title=terms.title,
         )
-        escrow = auction.escrow_of_part(award.bid, name)
+        escrow = auction.escrow_of_part(award.bidder, name)
         self.context.announce(SettlementAgreed(auction.cause, escrow, agreed))
 
     def _retire(self, auction: Auction, outcome: EndReason) -> None:
@@ -503,8 +504,8 @@ class Packages(Mechanism):
         detail = f"auction {auction.number} is {auction.state}, not open"
         return self.context.reject(command, Reason.WRONG_STATE, detail)
 
-    def _reject_unknown_bid(self, command: Command, number: int) -> Outcome:
-        return self.context.reject(command, Reason.UNKNOWN_BID, f"this agent is no member of a bid {number} there")
+    def _reject_unknown_bid(self, command: Command, bid: str) -> Outcome:
+        return self.context.reject(command, Reason.UNKNOWN_BID, f"this agent is no member of {bid} there")
 
     # ── ends of agents ──────────────────────────────────────────────────────────────────────────
 

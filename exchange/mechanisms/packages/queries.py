@@ -60,18 +60,26 @@ class Queries:
 
     def _bids(self, agent: AgentRecord, query: ListPackageBids) -> PackageBidsResult:
         found = self._packages.bids_of.get(agent.agent_id, {})
-        numbers = sorted(number for number in found if number > query.after)[: query.limit + 1]
-        page = numbers[: query.limit]
-        following = page[-1] if len(numbers) > query.limit else None
-        return PackageBidsResult(bids=[self._bid_view(found[n], n, agent.agent_id) for n in page], next=following)
+        by_auction: dict[int, list[int]] = {}
+        for number, auction in found.items():
+            if auction > query.after:
+                by_auction.setdefault(auction, []).append(number)
+        bids: list[PackageBidView] = []
+        last = query.after
+        for auction in sorted(by_auction):
+            if len(bids) >= query.limit:
+                return PackageBidsResult(bids=bids, next=last)
+            bids.extend([self._bid_view(auction, number, agent.agent_id) for number in sorted(by_auction[auction])])
+            last = auction
+        return PackageBidsResult(bids=bids)
 
     def _bid_view(self, auction_number: int, number: int, agent: str) -> PackageBidView:
         auction = self._packages.auctions[auction_number]
         bid, names = auction.bids[number], auction.terms.names
         return PackageBidView(
             auction=auction_number,
-            bid=number,
             bidder=bid.bidder,
+            version=bid.version,
             alternatives=[
                 Alternative(items=[names[item] for item in choice.items], price=choice.price) for choice in bid.choices
             ],
@@ -86,7 +94,7 @@ def winners_of(auction: Auction) -> list[WinnerView]:
     names = auction.terms.names
     return [
         WinnerView(
-            bid=award.bid,
+            bidder=award.bidder,
             alternative=award.alternative,
             items=[names[item] for item in award.items],
             price=award.price,
