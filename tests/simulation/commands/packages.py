@@ -35,20 +35,15 @@ def draw(random: Random, view: View) -> Drawn:
     if dice < 0.94:
         kind = SignPackageBid if dice < 0.9 else WithdrawPackageBid
         asked = view.recent("packages.signature_requested")
-        if asked:
-<<<<<<< HEAD
-            return kind, {"auction": asked[-1].auction, "bid": asked[-1].bid}
-        return kind, {"auction": number, "bid": random.randrange(1, 20)}
-=======
-            return SignPackageBid, {
-                "auction": asked[-1].auction,
-                "bidder": asked[-1].bidder,
-                "version": asked[-1].version,
-            }
-        return SignPackageBid, {"auction": number, "bidder": random.choice(view.agents), "version": 1}
-    if dice < 0.94:
-        return WithdrawPackageBid, {"auction": number, "bidder": random.choice((view.agent, *view.agents))}
->>>>>>> 51479c0 (Package auctions: a bid is named by its bidder and a version, since a venue-wide number tells how many bids there are)
+        bidder = random.choice((view.agent, *view.agents))
+        bid = (
+            {"auction": asked[-1].auction, "bidder": asked[-1].bidder}
+            if asked
+            else {"auction": number, "bidder": bidder}
+        )
+        if kind is WithdrawPackageBid:
+            return kind, bid
+        return kind, {**bid, "version": asked[-1].version if asked else 1}
     if dice < 0.97:
         return CancelPackages, {"auction": number}
     return DeterminePackages, {
