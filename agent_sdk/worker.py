@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_sdk.errors import ExchangeError, OutcomeUnknown, Rejected
+from agent_sdk.errors import ExchangeError, NotFound, OutcomeUnknown, Rejected
 from agent_sdk.event_models import Gap
 from agent_sdk.work_events import SettlementEnded, SettlementFailing, SettlementOpened, StandingBidEnded, TaskOffered
 from agent_sdk.work_models import Delivery
@@ -64,7 +64,8 @@ class Worker:
 
     The function may be a coroutine or a plain function, which runs in a thread. What it returns, a reference or a
     `Delivery`, is delivered; what it raises makes the worker give the task up. The work lease is renewed as long as
-    the function runs; when it is lost, the function is canceled (a thread is left to end, and its result dropped).
+    the function runs; when it is lost, the function is canceled (a thread is left to end, and its result dropped), and
+    the log ``agent_sdk.worker`` warns of it, as of a result that comes too late.
 
     An agent has one standing bid, so a worker has one function. What was awarded before this process began is taken up
     again: the function is called with ``is_resumed``.
@@ -75,6 +76,7 @@ class Worker:
         self._function: Callable[[Job], Any] | None = None
         self._bid: dict[str, Any] = {}
         self._jobs: dict[int, asyncio.Task[None]] = {}
+        self._ends: dict[int, asyncio.Future[str]] = {}
         self._is_stopping = asyncio.Event()
 
     def task(
@@ -175,10 +177,10 @@ class Worker:
                     await self._answer(event)
                 case SettlementOpened(provider=self.agent.id, origin=origin) if origin.startswith("tasks:"):
                     self._begin(event.settlement, is_resumed=False)
-                case SettlementFailing() | SettlementEnded():
-                    job = self._jobs.get(event.settlement)
-                    if job is not None:
-                        job.cancel()
+                case SettlementFailing():
+                    self._end(event.settlement, f"settlement {event.settlement} fails: {event.cause}")
+                case SettlementEnded():
+                    self._end(event.settlement, f"settlement {event.settlement} is {event.outcome}")
                 case StandingBidEnded():
                     _log.info("the standing bid ended: %s", event.reason)
                 case Gap():
@@ -196,7 +198,7 @@ class Worker:
 
     async def _take_up(self) -> None:
         """Begin what is awarded to this agent and not begun in this process."""
-        for settlement in await self.agent.settlements.list():
+        for settlement in await self._patiently(self.agent.settlements.list):
             is_mine = settlement.provider == self.agent.id and settlement.origin.startswith("tasks:")
             if is_mine and settlement.state == "open":
                 self._begin(settlement.id, is_resumed=True)
@@ -204,25 +206,44 @@ class Worker:
     def _begin(self, settlement: int, *, is_resumed: bool) -> None:
         if settlement in self._jobs:
             return
-        job = asyncio.create_task(self._do(settlement, is_resumed=is_resumed), name=f"agent-sdk-job-{settlement}")
-        self._jobs[settlement] = job
-        job.add_done_callback(lambda _: self._jobs.pop(settlement, None))
+        end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        do = self._do(settlement, end, is_resumed=is_resumed)
+        job = asyncio.create_task(do, name=f"agent-sdk-job-{settlement}")
+        self._jobs[settlement], self._ends[settlement] = job, end
+        job.add_done_callback(lambda _: self._forget(settlement))
+
+    def _forget(self, settlement: int) -> None:
+        self._jobs.pop(settlement, None)
+        self._ends.pop(settlement, None)
+
+    def _end(self, settlement: int, why: str) -> None:
+        """Let a job end whose result nobody waits for any more."""
+        end = self._ends.get(settlement)
+        if end is not None and not end.done():
+            end.set_result(why)
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────
 
-    async def _do(self, number: int, *, is_resumed: bool) -> None:
+    async def _do(self, number: int, end: asyncio.Future[str], *, is_resumed: bool) -> None:
         """Do one job: call the function within the work lease, and deliver or give up."""
-        settlement = await self._patiently(lambda: self.agent.settlements.get(number))
-        task = await self._patiently(lambda: self.agent.tasks.get(int(settlement.origin.partition(":")[2])))
+        try:
+            settlement = await self._patiently(lambda: self.agent.settlements.get(number))
+            task = await self._patiently(lambda: self.agent.tasks.get(int(settlement.origin.partition(":")[2])))
+        except NotFound:
+            # It ended so long ago that the venue has forgotten it.
+            return
+        if settlement.state != "open":
+            return
         job = Job(task, settlement, is_resumed)
         work = asyncio.ensure_future(self._call(job))
         lease = asyncio.create_task(self._keep_lease(settlement))
         try:
-            await asyncio.wait([work, lease], return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                _log.warning("the work lease of task %s is lost: its function is canceled", task.id)
+            await asyncio.wait([work, lease, end], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await self._finish(job, work)
                 return
-            await self._finish(job, work)
+            why = end.result() if end.done() else lease.result()
+            _log.warning("task %s is lost, and its function canceled: %s", task.id, why)
         finally:
             for each in (work, lease):
                 each.cancel()
@@ -234,11 +255,10 @@ class Worker:
             return await function(job)
         return await asyncio.to_thread(function, job)
 
-    async def _keep_lease(self, settlement: Settlement) -> None:
-        """Renew the work lease three times in its length; return when it is lost."""
-        if settlement.lease_until_us is None:
+    async def _keep_lease(self, settlement: Settlement) -> str:
+        """Renew the work lease three times in its length; when it is lost, return why."""
+        while settlement.lease_until_us is None:
             await asyncio.Event().wait()
-            return
         length_s = max((settlement.lease_until_us - self.agent.venue_time_us) / 1_000_000, _RETRY_S)
         pause_s = length_s / 3
         while True:
@@ -246,8 +266,7 @@ class Worker:
             try:
                 await self.agent.settlements.renew(settlement.id, fencing_token=settlement.fencing_token)
             except Rejected as error:
-                _log.info("the work lease of settlement %s is not renewed: %s", settlement.id, error)
-                return
+                return f"the work lease is not renewed: {error}"
             except ExchangeError:
                 # The venue is away: whether the lease lapsed it will say.
                 pause_s = _RETRY_S
@@ -276,7 +295,7 @@ class Worker:
         while True:
             try:
                 return await act()
-            except Rejected:
+            except (Rejected, NotFound):
                 raise
             except OutcomeUnknown as unknown:
                 settled = await self._settle(unknown)

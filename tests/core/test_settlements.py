@@ -266,9 +266,15 @@ def test_a_work_lease_lapses_unless_it_is_renewed(venue: Venue) -> None:
     assert view(venue).state == "open"
     venue.advance_to(until_us)
     assert (view(venue).state, view(venue).cause) == ("failing", "lease_lapsed")
-    # The worker froze; what it says when it comes back counts for nothing.
+    # The worker froze; what it says when it comes back counts for nothing, and it hears that its token is old.
     for kind in (Deliver, RenewWorkLease, GiveUp):
-        assert_rejected(venue.submit("worker", kind, settlement=1, fencing_token=1), Reason.WRONG_STATE)
+        assert_rejected(venue.submit("worker", kind, settlement=1, fencing_token=1), Reason.STALE_FENCING_TOKEN)
+    venue.advance_to(view(venue).until_us or 0)
+    assert view(venue).state == "failed"
+    for kind in (Deliver, RenewWorkLease, GiveUp):
+        assert_rejected(venue.submit("worker", kind, settlement=1, fencing_token=1), Reason.STALE_FENCING_TOKEN)
+        assert_rejected(venue.submit("payer", kind, settlement=1, fencing_token=1), Reason.WRONG_STATE)
+    assert_rejected(venue.submit("payer", Confirm, settlement=1), Reason.WRONG_STATE)
 
 
 def test_an_old_fencing_token_is_refused(venue: Venue) -> None:

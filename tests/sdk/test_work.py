@@ -14,6 +14,7 @@ from agent_sdk import (
     Job,
     NotFound,
     Rejected,
+    RequestTimeout,
     SettlementEnded,
     SettlementOpened,
     TaskAwarded,
@@ -25,7 +26,7 @@ from exchange.testing import LocalExchange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from agent_sdk import Agent
+    from agent_sdk import Agent, Settlement
 
 WAIT_S = 10.0
 
@@ -171,8 +172,10 @@ async def test_a_worker_that_raises_gives_the_task_up() -> None:
         assert (await poster.settlements.get(1)).cause == "given_up"
 
 
-async def test_a_function_that_hangs_keeps_its_lease_and_loses_it_with_the_deadline() -> None:
-    """The lease is renewed as long as the function runs; when the task has failed it is canceled."""
+async def test_a_function_that_hangs_keeps_its_lease_and_loses_it_with_the_deadline(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The lease is renewed as long as the function runs; when the task has failed it is canceled, and that is told."""
     async with exchange_with_workers() as (exchange, poster, ann, _):
         worker = Worker(ann)
         began, canceled = asyncio.Event(), asyncio.Event()
@@ -195,7 +198,8 @@ async def test_a_function_that_hangs_keeps_its_lease_and_loses_it_with_the_deadl
             assert (await poster.settlements.get(1)).cause == "lease_lapsed"
             async with asyncio.timeout(WAIT_S):
                 await canceled.wait()
-        with pytest.raises(Rejected):
+        assert "task 1 is lost, and its function canceled: settlement 1 fails: lease_lapsed" in caplog.messages
+        with pytest.raises(Rejected, match="stale_fencing_token"):
             await ann.settlements.deliver(1, "late", fencing_token=1)
 
 
@@ -227,6 +231,28 @@ async def test_a_worker_that_comes_back_takes_up_what_was_awarded() -> None:
                 while (await poster.settlements.get(1)).state != "delivered":
                     await asyncio.sleep(0.001)
         assert jobs[0].is_resumed
+
+
+async def test_a_worker_that_comes_back_while_the_venue_is_away_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with exchange_with_workers() as (_, _poster, ann, _ben):
+        worker = Worker(ann)
+        worker.task(skills={"python"}, price_per_hour=10)(str)
+        ask, answers = ann.settlements.list, asyncio.Queue[bool]()
+
+        async def ask_twice() -> list[Settlement]:
+            is_first = answers.empty()
+            answers.put_nowait(not is_first)
+            if is_first:
+                message = "no answer"
+                raise RequestTimeout(message)
+            return await ask()
+
+        monkeypatch.setattr(ann.settlements, "list", ask_twice)
+        async with running(worker) as run:
+            async with asyncio.timeout(WAIT_S):
+                while answers.qsize() < 2:
+                    await asyncio.sleep(0.001)
+            assert not run.done()
 
 
 async def test_stopping_finishes_what_was_begun() -> None:

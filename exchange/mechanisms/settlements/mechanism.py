@@ -146,16 +146,17 @@ class Settlements(Mechanism):
         """Take a delivery in time; who confirms it, or silence, makes it final."""
         settlement = self.live.get(command.settlement)
         if settlement is None:
-            return self._reject_unknown(command, command.settlement)
+            return self._reject_late(agent, command, command.settlement)
         terms = settlement.terms
         by_attester = self._is_attester(settlement, agent)
         if not by_attester and not self._acts_for(agent, terms.provider):
             return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider or its attester delivers")
         if settlement.state == "delivered":
             return self.context.reject(command, Reason.ALREADY_DELIVERED, "it waits to be confirmed or disputed")
-        problem = self._check_state(settlement, "open") or (
-            None if by_attester else self._check_token(settlement, command.fencing_token)
-        )
+        if by_attester:
+            problem = self._check_state(settlement, "open")
+        else:
+            problem = self._check_work(settlement, command.fencing_token)
         if problem is not None:
             return self.context.reject(command, *problem)
         self._take_delivery(settlement, agent.agent_id, command)
@@ -223,10 +224,10 @@ class Settlements(Mechanism):
         """End a settlement of which the provider says itself that it fails."""
         settlement = self.live.get(command.settlement)
         if settlement is None:
-            return self._reject_unknown(command, command.settlement)
+            return self._reject_late(agent, command, command.settlement)
         if agent.agent_id != settlement.terms.provider:
             return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider gives it up")
-        problem = self._check_state(settlement, "open") or self._check_token(settlement, command.fencing_token)
+        problem = self._check_work(settlement, command.fencing_token)
         if problem is not None:
             return self.context.reject(command, *problem)
         self._begin_failing(settlement, "given_up", command.detail)
@@ -237,12 +238,12 @@ class Settlements(Mechanism):
         """Let the work lease last for its whole length from now on."""
         settlement = self.live.get(command.settlement)
         if settlement is None:
-            return self._reject_unknown(command, command.settlement)
+            return self._reject_late(agent, command, command.settlement)
         if not self._acts_for(agent, settlement.terms.provider):
             return self.context.reject(command, Reason.NOT_PERMITTED, "only its provider has the work lease")
         if not settlement.fencing_token:
             return self.context.reject(command, Reason.FIELD_NOT_ALLOWED, "this settlement has no work lease")
-        problem = self._check_state(settlement, "open") or self._check_token(settlement, command.fencing_token)
+        problem = self._check_work(settlement, command.fencing_token)
         if problem is not None:
             return self.context.reject(command, *problem)
         self._end_lease(settlement)
@@ -262,6 +263,14 @@ class Settlements(Mechanism):
             return self.context.reject(command, Reason.WRONG_STATE, f"settlement {number} has ended for good")
         return self.context.reject(command, Reason.UNKNOWN_SETTLEMENT, f"no settlement {number}")
 
+    def _reject_late(self, agent: AgentRecord, command: Command, number: int) -> Outcome:
+        """Refuse what a worker says of a settlement that is not live, if its work lease lapsed by its token."""
+        ended = self.ended.get(number)
+        lapsed = None if ended is None or not self._acts_for(agent, ended.terms.provider) else self._check_lapse(ended)
+        if lapsed is not None:
+            return self.context.reject(command, *lapsed)
+        return self._reject_unknown(command, number)
+
     def _is_attester(self, settlement: Settlement, agent: AgentRecord) -> bool:
         return agent.agent_id == settlement.terms.attester and "attester" in agent.roles
 
@@ -280,7 +289,17 @@ class Settlements(Mechanism):
         return Reason.WRONG_STATE, f"settlement {settlement.number} is {settlement.state}, not {wanted}"
 
     @staticmethod
-    def _check_token(settlement: Settlement, token: int) -> Violation | None:
+    def _check_lapse(settlement: Settlement) -> Violation | None:
+        if settlement.cause != "lease_lapsed":
+            return None
+        token, number = settlement.fencing_token, settlement.number
+        return Reason.STALE_FENCING_TOKEN, f"fencing token {token} ended with the work lease of settlement {number}"
+
+    def _check_work(self, settlement: Settlement, token: int) -> Violation | None:
+        """Say what keeps the holder of a token from working on."""
+        problem = self._check_lapse(settlement) or self._check_state(settlement, "open")
+        if problem is not None:
+            return problem
         if token == settlement.fencing_token:
             return None
         detail = f"fencing token {token} is not that of settlement {settlement.number}"
