@@ -28,8 +28,12 @@ from agent_sdk.agreement_events import (
     LeaseEnded,
     LeaseOpened,
     LeaseRenewed,
+    PackageBidDropped,
+    PackagesClosed,
+    PackagesEnded,
     RatingOpened,
     RatingPublished,
+    SignatureRequested,
     StakeChanged,
     TurnEnded,
 )
@@ -145,6 +149,17 @@ from agent_sdk.models import (
 )
 from agent_sdk.money import Number
 from agent_sdk.nats_transport import NatsTransport
+from agent_sdk.package_models import (
+    OpenedPackages,
+    Package,
+    PackageAlternative,
+    PackageAuction,
+    PackageBid,
+    PackageItem,
+    PackageMember,
+    PackageWinner,
+    PlacedPackageBid,
+)
 from agent_sdk.transport import ConnectionEvent, Transport
 from agent_sdk.work_events import (
     LienChanged,
@@ -253,6 +268,7 @@ __all__ = [
     "NotSent",
     "Number",
     "OpenedDispute",
+    "OpenedPackages",
     "Order",
     "OrderAmended",
     "OrderCanceled",
@@ -265,9 +281,20 @@ __all__ = [
     "OrderTriggered",
     "OutcomeForgotten",
     "OutcomeUnknown",
+    "Package",
+    "PackageAlternative",
+    "PackageAuction",
+    "PackageBid",
+    "PackageBidDropped",
+    "PackageItem",
+    "PackageMember",
+    "PackageWinner",
+    "PackagesClosed",
+    "PackagesEnded",
     "PermissionDenied",
     "PlacedBid",
     "PlacedOffer",
+    "PlacedPackageBid",
     "PostOnlyWouldTrade",
     "PostedTask",
     "Ratable",
@@ -288,6 +315,7 @@ __all__ = [
     "SettlementFailing",
     "SettlementOpened",
     "Side",
+    "SignatureRequested",
     "SpendLimit",
     "SpendLimitInfo",
     "SpendLimitReached",

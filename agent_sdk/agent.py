@@ -18,6 +18,7 @@ from agent_sdk.market_data import BboFeed, BookFeed, TradesFeed
 from agent_sdk.markets import Catalog, credits_from, maybe_credits
 from agent_sdk.models import AccountSnapshot, AgentInfo, Book, NewOrder, SettledOutcome, SpendLimitInfo
 from agent_sdk.ordering import amend_draft, cancel_draft, order_of, place_draft, placed_order
+from agent_sdk.packages import Packages
 from agent_sdk.payments import Payments
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
 from agent_sdk.settlements import Settlements
@@ -96,6 +97,8 @@ class Agent:
         """Help, ratings and reputation."""
         self.contracts = Contracts(connection, self._catalog)
         """Conditional contracts: propose, sign, attest."""
+        self.packages = Packages(connection, self._catalog)
+        """Package auctions: open, bid, sign."""
         self.disputes = Disputes(connection, self._catalog)
         """Disputes: open, rule, and the stake of an arbitrator."""
         self.payments = Payments(connection, self._catalog)

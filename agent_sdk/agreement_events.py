@@ -1,4 +1,4 @@
-"""Hold the events of leases, help, contracts and disputes as users see them: amounts in whole credits."""
+"""Hold the events of leases, help, contracts, packages and disputes as users see them: amounts in whole credits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from agent_sdk.agreement_models import Ruling
 from agent_sdk.event_base import AgentEvent
+from agent_sdk.package_models import PackageWinner
 from agent_sdk.reading import Credits
-from exchange.messages import contracts, disputes, expertise, leases
+from exchange.messages import contracts, disputes, expertise, leases, packages
 
 if TYPE_CHECKING:
     from exchange.messages.base import Event
@@ -26,8 +27,12 @@ __all__ = [
     "LeaseEnded",
     "LeaseOpened",
     "LeaseRenewed",
+    "PackageBidDropped",
+    "PackagesClosed",
+    "PackagesEnded",
     "RatingOpened",
     "RatingPublished",
+    "SignatureRequested",
     "StakeChanged",
     "TurnEnded",
 ]
@@ -159,6 +164,44 @@ class ContractEnded(AgentEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureRequested(AgentEvent):
+    """A team's bid waits for `agent.packages.sign` until ``closes_at_us``; `agent.packages.bids` shows it."""
+
+    auction: int
+    bidder: str
+    version: int
+    closes_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackageBidDropped(AgentEvent):
+    """A bid of which the agent was a member counts no more."""
+
+    auction: int
+    bidder: str
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackagesClosed(AgentEvent):
+    """No bid can change any more; the winners are known by ``until_us``."""
+
+    auction: int
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackagesEnded(AgentEvent):
+    """A package auction that was posted or bid for ended; settlements with the winners follow."""
+
+    auction: int
+    outcome: str
+    pricing: str | None
+    winners: tuple[PackageWinner, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DisputeOpened(AgentEvent):
     """Something is disputed; ``disputer`` gets its way if the dispute is upheld."""
 
@@ -218,6 +261,10 @@ AGREEMENT_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     contracts.ContractBound: ContractBound,
     contracts.ContractAttested: ContractAttested,
     contracts.ContractEnded: ContractEnded,
+    packages.SignatureRequested: SignatureRequested,
+    packages.PackageBidDropped: PackageBidDropped,
+    packages.PackagesClosed: PackagesClosed,
+    packages.PackagesEnded: PackagesEnded,
     disputes.DisputeOpened: DisputeOpened,
     disputes.ArbitratorSeated: ArbitratorSeated,
     disputes.DisputeDecided: DisputeDecided,

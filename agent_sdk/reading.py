@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from agent_sdk.markets import maybe_credits
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
@@ -33,7 +33,7 @@ ModelT = TypeVar("ModelT")
 def read(model: type[ModelT], wire: msgspec.Struct, **more: Any) -> ModelT:
     """Make a dataclass of a wire struct with fields of the same names; ``more`` gives those it does not have.
 
-    A field that is a tuple of dataclasses is read likewise, struct by struct.
+    A field that is a tuple of dataclasses is read likewise, struct by struct, and a dict of credits amount by amount.
     """
     values: dict[str, Any] = {}
     for name, convert in _plan(cast("Any", model)):
@@ -51,12 +51,14 @@ def _plan(model: Any) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
 
 def _converter(hint: Any) -> Callable[[Any], Any] | None:
     parts = get_args(hint)
+    if get_origin(hint) is dict and Credits in parts:
+        return lambda amounts: {name: maybe_credits(amount) for name, amount in amounts.items()}
     if hint == Credits or Credits in parts:
         return maybe_credits
     if parts and isinstance(parts[0], type) and dataclasses.is_dataclass(parts[0]):
         inner = parts[0]
         return lambda views: tuple(read(inner, view) for view in views)
-    return tuple if getattr(hint, "__origin__", None) is tuple else None
+    return tuple if get_origin(hint) is tuple else None
 
 
 async def page_through(ask: Any, views: str) -> list[Any]:

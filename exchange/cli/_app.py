@@ -20,6 +20,7 @@ from exchange.cli import _contracts as contracts
 from exchange.cli import _disputes as disputes
 from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
+from exchange.cli import _packages as packages
 from exchange.cli import _settlements as settlements
 from exchange.cli import _tasks as tasks
 from exchange.cli._demo import demo
@@ -70,6 +71,7 @@ def _assemble() -> App:
         ("settlement", "See what is to be delivered, deliver and confirm it.", settlements),
         ("lease", "See who holds what, until when.", leases),
         ("contract", "See conditional contracts.", contracts),
+        ("package", "Auction several things at once, and bid for packages of them.", packages),
         ("dispute", "See disputes, and how they were decided.", disputes),
     )
     for name, text, module in groups:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from exchange.cli._output import CliError, print_json, print_pairs, print_table
+from exchange.cli._output import CliError, print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from agent_sdk import Agent
     from exchange.cli._venue import Venue
 
-__all__ = ["ask", "print_all", "print_one", "when"]
+__all__ = ["ask", "follow", "print_all", "print_one", "when"]
 
 T = TypeVar("T")
+
+_LOOK_S: Final = 0.5
 
 
 def ask(venue: Venue | None, question: Callable[[Agent], Awaitable[T]], missing: str = "") -> T:
@@ -40,6 +43,42 @@ async def _ask(venue: Venue, question: Callable[[Agent], Awaitable[T]], missing:
             return await question(agent)
         except NotFound as error:
             raise CliError(missing or str(error)) from None
+
+
+def follow(
+    venue: Venue | None,
+    get: Callable[[Agent], Awaitable[T]],
+    line: Callable[[T], str],
+    final: Sequence[str],
+    *,
+    seconds: float | None,
+    json: bool,
+    missing: str,
+) -> None:
+    """Tell every change of one thing until its ``state`` is final, or ``seconds`` have passed.
+
+    It looks: only those who have a part in something hear its events, but everybody may see it.
+
+    Raises:
+        CliError: there is no such thing.
+    """
+
+    async def look(agent: Agent) -> None:
+        shown: T | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while shown is None or shown.state not in final:  # type: ignore[attr-defined]
+                    found = await get(agent)
+                    if found == shown:
+                        await asyncio.sleep(_LOOK_S)
+                        continue
+                    shown = found
+                    if json:
+                        print_json(msgspec.to_builtins(found))
+                    else:
+                        say(line(found))
+
+    ask(venue, look, missing)
 
 
 def when(time_us: int | None) -> str | None:

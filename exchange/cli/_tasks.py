@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -14,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, print_all, print_one, when
+from exchange.cli._asking import ask, follow, print_all, print_one, when
 from exchange.cli._names import Amount, MaybeAmount
 from exchange.cli._output import CliError, Json, print_json, say
 from exchange.cli._venue import Venue
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["bid_", "cancel_", "follow_", "list_", "post_", "show_"]
 
-_LOOK_S: Final = 0.5
 _FINAL: Final = ("completed", "failed", "unawarded", "canceled")
 _UNDECIDED: Final = {
     "open": "bids are sealed until the auction closes",
@@ -246,28 +243,11 @@ def follow_(
         Stop after so many seconds (default: never).
     """
 
-    async def follow(agent: Agent) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await _follow(agent, task, json)
+    def line(found: Task) -> str:
+        won = "" if found.winner is None else f"; {found.winner} for {found.price:f}: {explain(found)}"
+        return f"task {task}, round {found.round}: {found.state}{won}"
 
-    ask(venue, follow, _missing(task))
-
-
-async def _follow(agent: Agent, number: int, json: bool) -> None:
-    # Only those who have a part in a task hear its events; everybody may look.
-    shown: Task | None = None
-    while shown is None or shown.state not in _FINAL:
-        task = await agent.tasks.get(number)
-        if task != shown:
-            shown = task
-            if json:
-                print_json(msgspec.to_builtins(task))
-            else:
-                won = "" if task.winner is None else f"; {task.winner} for {task.price:f}: {explain(task)}"
-                say(f"task {number}, round {task.round}: {task.state}{won}")
-        if task.state not in _FINAL:
-            await asyncio.sleep(_LOOK_S)
+    follow(venue, lambda agent: agent.tasks.get(task), line, _FINAL, seconds=seconds, json=json, missing=_missing(task))
 
 
 def _missing(task: int) -> str:

@@ -145,6 +145,44 @@ def test_leases_are_shown(call: Call, venue: Serving) -> None:
     assert "5.000000 per unit and term" in shown
 
 
+def test_packages_go_from_open_to_award(call: Call, venue: Serving) -> None:
+    """A team bids for both items and signs; a process of the venue finds the winners, and they are explained."""
+    as_poster, as_worker, as_nobody = (acting(venue, name) for name in ("poster", "worker", "nobody"))
+    told(call, "agent", "add", "cat", "--owner", "cat", "--endowment", 1, "--data", venue.data)
+    items = ("--item", "parser=5", "--item", "lexer=5")
+    opened = told(call, "package", "open", "both", *items, "--deliver-in", "1d", "--closes-in", "8s", *as_poster)
+    number = opened["id"]
+    assert [item["reserve"] for item in opened["items"]] == ["5.000000", "5.000000"]
+    assert "both" in call("package", "list", *as_worker).stdout
+    flags = ("--package", "lexer,parser=6", "--package", "parser=4", "--member", "worker=1", "--member", "cat=1")
+    assert told(call, "package", "bid", number, *flags, *as_worker) == {"version": 1, "held": "0.000000"}
+    as_cat = acting(venue, "cat")
+    assert "parser,lexer=6.000000; parser=4.000000" in call("package", "bids", *as_cat).stdout
+    assert told(call, "package", "sign", number, "worker", "--version", 1, *as_cat)["version"] == 1
+    shown = call("package", "show", number, *as_poster).stdout
+    assert "sealed until the auction ends" in shown
+    assert "worker" not in shown
+    lines = call("package", "follow", number, "--seconds", "30", *as_poster).stdout.splitlines()
+    assert lines[0].endswith("open")
+    assert "worker won parser, lexer: bid 6.000000, is paid 10.000000 (worker 5.000000, cat 5.000000)" in lines[-1]
+    shown = call("package", "show", number, *as_nobody).stdout
+    assert "the solver found that nothing is better" in " ".join(shown.split())
+    assert told(call, "package", "show", number, *as_nobody)["winners"][0]["payment"] == "10.000000"
+
+
+def test_packages_are_taken_back(call: Call, venue: Serving) -> None:
+    as_poster, as_worker = acting(venue, "poster"), acting(venue, "worker")
+    flags = ("--item", "a=1", "--deliver-in", "1d", "--direction", "sale", "--pricing", "pay_as_bid")
+    number = told(call, "package", "open", "never mind", *flags, *as_poster)["id"]
+    assert told(call, "package", "bid", number, "--package", "a=3", *as_worker)["held"] == "3.000000"
+    assert told(call, "package", "withdraw", number, *as_worker)["state"] == "withdrawn"
+    assert number not in [bid["auction"] for bid in told(call, "package", "bids", *as_worker)]
+    assert "no sealed bids" in call("package", "bids", *acting(venue, "nobody")).stdout
+    assert told(call, "package", "cancel", number, *as_poster)["state"] == "canceled"
+    (line,) = call("package", "follow", number, *as_poster).stdout.splitlines()
+    assert line.endswith("canceled")
+
+
 def test_nobody_owes_anything(call: Call, venue: Serving) -> None:
     assert told(call, "liens", "--data", venue.data) == []
     assert "Nobody owes anything" in call("liens", "--data", venue.data).stdout
@@ -165,6 +203,16 @@ def test_nobody_owes_anything(call: Call, venue: Serving) -> None:
         (("settlement", "confirm", 999), "unknown_settlement"),
         (("lease", "show", 999), "there is no running lease 999"),
         (("contract", "show", 999), "there is no contract 999"),
+        (
+            ("package", "show", 999),
+            "there is no package auction 999, or it ended long ago",
+        ),
+        (("package", "bid", 999, "--package", "a=3"), "unknown_auction"),
+        (("package", "bid", 999, "--package", "a"), "--package 'a' is not understood; write it like parser,lexer=30"),
+        (("package", "bid", 999, "--package", "a=b"), "'b' is no number"),
+        (("package", "bid", 999, "--package", "a=1", "--member", "ann=x"), "is no whole number; write it like ann=2"),
+        (("package", "open", "x", "--item", "a=1", "--item", "a=2", "--deliver-in", "1d"), "a name of its own"),
+        (("package", "sign", 999, "ann", "--version", 1), "unknown_auction"),
         (("dispute", "show", 999), "there is no dispute 999"),
         (("reputation", "absent"), "absent"),
     ],
