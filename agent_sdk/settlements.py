@@ -36,7 +36,7 @@ class Settlements(Namespace):
         """Say that it is delivered: as the provider, with the fencing token of the work lease, or as the attester.
 
         Raises:
-            StaleFencingToken: The work lease is somebody else's, or was never this.
+            StaleFencingToken: The work lease lapsed, is somebody else's, or was never this.
             AlreadyDelivered: It was delivered before.
             WrongState: It is not open any more.
 
