@@ -289,6 +289,7 @@ class Mechanism(ABC):
 
         A name that ends in ``_total`` is a counter's. Amounts are in smallest units, and are exported in whole ones
         where the name (less ``_total``) ends in ``_credits``; microseconds as seconds where it ends in ``_seconds``.
+        A histogram is rows of one name with ``_bucket`` and the label ``le``, then ``_sum`` and ``_count``.
         Nothing sealed may show.
         """
         return ()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from exchange.ledger import LienWatch
+from exchange.mechanisms.tally import Figure, Tally
 from exchange.messages.base import CREDIT, CREDIT_DECIMALS
 from exchange.messages.payments import LienChanged, PaymentPosted
 from exchange.messages.reasons import Reason
@@ -93,6 +94,10 @@ class Cashier:
         """The liens by their creditor."""
         self._watches: dict[str, LienWatch] = {}
         self._releasers: list[Releaser] = []
+        self.tally = Tally(
+            Figure("forced_debits_total", "Debits by force, paid or not."),
+            Figure("forced_debit_credits_total", "What was debited by force, in whole credits, liens included."),
+        )
         context.react(LienWatch, self._collect)
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
@@ -164,6 +169,8 @@ class Cashier:
             return 0
         if self.takes(creditor) == account:
             return amount
+        self.tally.count("forced_debits_total")
+        self.tally.count("forced_debit_credits_total", by=amount)
         balance = ledger.balance(account, CREDIT)
         for releaser in self._releasers:
             if balance.available < amount:

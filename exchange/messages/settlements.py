@@ -37,6 +37,7 @@ SettlementId = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 FencingToken = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
 Score = Annotated[int, Meta(ge=0, le=100)]
 SettlementState = Literal["open", "delivered", "failing", "disputed", "completed", "failed", "called_off"]
+SettlementOutcome = Literal["completed", "failed", "called_off"]
 FailureCause = Literal["undelivered", "lease_lapsed", "given_up", "dispute"]
 
 
@@ -137,7 +138,7 @@ class SettlementEnded(Event, tag="settlements.final", kw_only=True):
 
     settlement: int
     origin: str
-    outcome: Literal["completed", "failed", "called_off"]
+    outcome: SettlementOutcome
     paid: int = 0
     refunded: int = 0
     forfeited: int = 0

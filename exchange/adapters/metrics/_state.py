@@ -12,7 +12,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from exchange.adapters.metrics._numbers import read
 from exchange.ledger.accounts import ACCOUNT_KINDS
@@ -189,17 +189,14 @@ class StateCollector:
     def _mechanism(self, family: str, hook: Callable[[], Iterable[Row]]) -> Iterator[Metric]:
         """Export what a mechanism says of itself: rows of name, help, labels, value.
 
-        A name that ends in ``_total`` is a counter's, any other a gauge's; all are prefixed with
-        ``exchange_`` and the mechanism's family. `Mechanism.metrics` says what is scaled.
+        A name that ends in ``_total`` is a counter's, rows with the label ``le`` begin a histogram, any other name is
+        a gauge's; all are prefixed with ``exchange_`` and the mechanism's family. `Mechanism.metrics` says what is
+        scaled.
         """
         found: dict[str, Metric] = {}
         try:
-            for name, text, labels, value in (read(lambda: list(hook())) or [])[:_READINGS_MAX]:
-                metric = found.get(name)
-                if metric is None:
-                    kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-                    metric = found[name] = kind(f"exchange_{family}_{name}", text, labels=list(labels))
-                metric.add_sample(f"exchange_{family}_{name}", dict(labels), value / _unit(name))
+            for row in (read(lambda: list(hook())) or [])[:_READINGS_MAX]:
+                _add(found, f"exchange_{family}_", row)
         except Exception:
             # The others' figures are worth more than this one's, and this is no place to fail.
             if family not in self._failed:
@@ -207,6 +204,27 @@ class StateCollector:
                 log.exception("a mechanism's metrics cannot be read", mechanism=family)
             return
         yield from found.values()
+
+
+def _add(found: dict[str, Metric], prefix: str, row: Row) -> None:
+    """Add a row of a mechanism to the metrics found so far."""
+    name, text, labels, value = row
+    base, _, part = name.rpartition("_")
+    histogram = found.get(base)
+    if "le" in labels:
+        if histogram is None:
+            histogram = found[base] = HistogramMetricFamily(prefix + base, text)
+        bound = labels["le"]
+        le = bound if bound == "+Inf" else str(float(int(bound) / _unit(base)))
+        histogram.add_sample(prefix + name, {"le": le}, value)
+    elif isinstance(histogram, HistogramMetricFamily):
+        histogram.add_sample(prefix + name, {}, value / _unit(base) if part == "sum" else value)
+    else:
+        metric = found.get(name)
+        if metric is None:
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            metric = found[name] = kind(prefix + name, text, labels=list(labels))
+        metric.add_sample(prefix + name, dict(labels), value / _unit(name))
 
 
 def _unit(name: str) -> int:

@@ -14,7 +14,7 @@ from exchange.mechanisms.facts import AgentEnded, DisputeTerms
 from exchange.mechanisms.facts import DisputeDecided as DecidedFact
 from exchange.mechanisms.facts import DisputeOpened as OpenedFact
 from exchange.mechanisms.shares import largest_remainder
-from exchange.mechanisms.tally import Figure, Tally
+from exchange.mechanisms.tally import Figure, Tally, words
 from exchange.messages.base import Command, Outcome, Query, Result
 from exchange.messages.disputes import (
     ArbitratorAbsent,
@@ -22,6 +22,7 @@ from exchange.messages.disputes import (
     DisputeDecided,
     DisputeOpened,
     DisputeOutcome,
+    DisputeVerdict,
     OpenDispute,
     Rule,
     Stake,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from exchange.mechanisms.tally import Row
     from exchange.messages.base import Event
-    from exchange.messages.disputes import DisputeVerdict
 
 __all__ = ["Disputes"]
 
@@ -69,7 +69,7 @@ class Disputes(Mechanism):
         self._terms_of: dict[str, Callable[[int, AgentRecord], DisputeTerms | Violation]] = {}
         self._tally = Tally(
             Figure("opened_total", "Disputes opened.", ("family",)),
-            Figure("decided_total", "Disputes decided.", ("verdict",)),
+            Figure("decided_total", "Disputes decided.", ("verdict",), words(DisputeVerdict)),
             Figure("absences_total", "Arbitrators who did not rule in time, counted when the dispute is decided."),
             Figure("time_to_decide_seconds_total", "Time from opening to decision, summed over all disputes."),
             Figure("forfeited_credits_total", "Whole credits of stakes that were forfeited."),
@@ -453,9 +453,12 @@ class Disputes(Mechanism):
 
     def metrics(self) -> Iterable[Row]:
         """Return what operators may want to watch; nothing of panels that are at work."""
+        oldest = next(iter(self.live.values()), None)
+        since_us = 0 if oldest is None else oldest.opened_us
         at_stake = sum(arbitrator.stake for arbitrator in list(self.arbitrators.values()))
         rows: list[Row] = [
             ("open", "Disputes that are not decided.", {}, len(self.live)),
+            ("oldest_timestamp_seconds", "When the oldest of them was opened; 0 without any.", {}, since_us),
             ("arbitrators", "Arbitrators with a stake.", {}, len(self.arbitrators)),
             ("stake_credits", "Whole credits that arbitrators have at stake.", {}, at_stake),
         ]

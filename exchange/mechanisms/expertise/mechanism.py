@@ -383,9 +383,9 @@ class Expertise(Mechanism):
     def metrics(self) -> Iterable[Row]:
         """Return what operators may want to watch; of a rating nothing before it counts."""
         rows: list[Row] = [
-            ("offers", "Open offers of help.", {}, len(self.offers.open)),
+            ("open_offers", "Open offers of help.", {}, len(self.offers.open)),
             ("topics", "Topics of which there are offers.", {}, len(self.offers.by_topic)),
-            ("sessions", "Sessions under way.", {}, len(self.sessions)),
+            ("open_sessions", "Sessions under way.", {}, len(self.sessions)),
             ("ratable", "Settlements of which ratings are sealed still, or not given.", {}, len(self.ratings.windows)),
         ]
         return [*rows, *self.tally.rows()]

@@ -67,7 +67,12 @@ class Packages(Mechanism):
         self.tally = Tally(
             Figure("opened_total", "Package auctions opened.", ("direction",)),
             Figure("ended_total", "Package auctions that ended.", ("outcome",)),
-            Figure("determined_total", "How winners were found.", ("by", "pricing")),
+            Figure(
+                "determined_total",
+                "How winners were found.",
+                ("by", "pricing"),
+                (("solver", "vcg"), ("solver", "pay_as_bid"), ("greedy", "pay_as_bid")),
+            ),
             Figure("bids_total", "Bids in auctions that ended with an award."),
             Figure("paid_credits_total", "Payments of all awards, in whole credits."),
             Figure("refused_total", "Answers of a solver that broke a rule."),

@@ -110,6 +110,7 @@ class Payments(Mechanism):
             ("escrows", "Open escrow accounts.", {}, len(cashier.escrows)),
             ("liens", "Debts that could not be paid yet.", {}, len(cashier.liens)),
             ("lien_credits", "What all liens come to, in whole credits.", {}, owed),
+            *cashier.tally.rows(),
         ]
 
     def invariants(self) -> Sequence[str]:

@@ -18,7 +18,7 @@ from exchange.mechanisms.facts import SettlementDelivered as DeliveredFact
 from exchange.mechanisms.facts import SettlementOpened as OpenedFact
 from exchange.mechanisms.settlements.settlement import HOUR_US, Settlement
 from exchange.mechanisms.settlements.views import view_of
-from exchange.mechanisms.tally import Figure, Tally
+from exchange.mechanisms.tally import Figure, Tally, words
 from exchange.messages.base import Command, Outcome, Query, Result
 from exchange.messages.reasons import Reason
 from exchange.messages.settlements import (
@@ -34,6 +34,7 @@ from exchange.messages.settlements import (
     SettlementEnded,
     SettlementFailing,
     SettlementOpened,
+    SettlementOutcome,
     SettlementResult,
     SettlementsResult,
     WorkLeaseRenewed,
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
 __all__ = ["Settlements"]
 
 _SECOND_US: Final = 1_000_000
+_DELIVERY_BOUNDS: Final = tuple(
+    [seconds * _SECOND_US for seconds in (1, 10, 60, 600, 3_600, 21_600, 86_400, 259_200, 604_800, 2_592_000)]
+)
+"""From a second to thirty days."""
+
 _REMEMBERED: Final = 1_000
 """So many ended settlements can still be asked for."""
 
@@ -69,10 +75,9 @@ class Settlements(Mechanism):
         self._last_token = 0
         self._tally = Tally(
             Figure("opened_total", "Settlements opened."),
-            Figure("final_total", "Settlements that ended for good.", ("outcome",)),
+            Figure("final_total", "Settlements that ended for good.", ("outcome",), words(SettlementOutcome)),
             Figure("disputed_total", "Settlements that were disputed."),
-            Figure("deliveries_total", "Deliveries."),
-            Figure("time_to_deliver_seconds_total", "Time from opening to delivery, summed over all deliveries."),
+            Figure("time_to_deliver_seconds", "Time from opening to each delivery.", bounds=_DELIVERY_BOUNDS),
             Figure("paid_credits_total", "Whole credits paid to providers."),
         )
         context.react(SettlementAgreed, self._open)
@@ -171,8 +176,7 @@ class Settlements(Mechanism):
         settlement.late_fee = settlement.late_fee_at(now_us)
         self._end_lease(settlement)
         self._await(settlement, confirm_by_us, "settlements.confirm")
-        self._tally.count("deliveries_total")
-        self._tally.count("time_to_deliver_seconds_total", by=now_us - settlement.opened_us)
+        self._tally.observe("time_to_deliver_seconds", now_us - settlement.opened_us)
         self._tell(
             settlement,
             lambda: SettlementDelivered(

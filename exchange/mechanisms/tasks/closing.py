@@ -239,8 +239,8 @@ class Closing:
         tasks.tally.count("rounds_total", "awarded")
         tasks.tally.count("awards_total", terms.direction, terms.pricing)
         tasks.tally.count("bids_total", by=len(bids))
-        tasks.tally.count("awarded_credits_total", by=price)
-        tasks.tally.count("reserve_credits_total", by=task.reserve)
+        tasks.tally.count("awarded_credits_total", terms.direction, by=price)
+        tasks.tally.count("reserve_credits_total", terms.direction, by=task.reserve)
         for name in dict.fromkeys([terms.poster, *(bid.agent for bid in bids)]):
             event = TaskAwarded(
                 task=task.number,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.cashier import escrow_of, whole_credits
 from exchange.mechanisms.facts import AgentEnded, SettlementFinal, SettlementOpened, SwitchLapsed
-from exchange.mechanisms.tally import Figure, Tally
+from exchange.mechanisms.tally import Figure, Tally, words
 from exchange.mechanisms.tasks.closing import Closing
 from exchange.mechanisms.tasks.invariants import broken_invariants
 from exchange.mechanisms.tasks.posting import check_terms
@@ -22,7 +22,10 @@ from exchange.messages.tasks import (
     CancelTask,
     ClearStandingBid,
     DeclineOffer,
+    Direction,
+    EndReason,
     PostTask,
+    Pricing,
     SetStandingBid,
     StandingBidEnded,
     TaskBidOutcome,
@@ -42,6 +45,8 @@ _PPM_PER_POINT: Final = 10_000
 """Scores are in millionths, and points of 100 on the wire."""
 
 _NEWCOMER: Final = (500_000, 0)
+
+_KINDS_OF_AWARD: Final = tuple([(*of, *by) for of in words(Direction) for by in words(Pricing)])
 
 Violation = tuple[Reason, str]
 
@@ -81,13 +86,20 @@ class Tasks(Mechanism):
         self.last_task = 0
         self.last_bid = 0
         self.tally = Tally(
-            Figure("posted_total", "Tasks posted.", ("direction",)),
-            Figure("rounds_total", "Rounds of auctions that ended.", ("result",)),
+            Figure("posted_total", "Tasks posted.", ("direction",), words(Direction)),
+            Figure("rounds_total", "Rounds of auctions that ended.", ("result",), (("awarded",), ("unawarded",))),
             Figure("bids_total", "Bids in rounds that ended with an award."),
-            Figure("awards_total", "Awards.", ("direction", "pricing")),
-            Figure("awarded_credits_total", "Prices of all awards, in whole credits."),
-            Figure("reserve_credits_total", "Reserves of all awarded rounds, in whole credits."),
-            Figure("ended_total", "Tasks that ended for good.", ("outcome",)),
+            Figure("awards_total", "Awards.", ("direction", "pricing"), _KINDS_OF_AWARD),
+            Figure(
+                "awarded_credits_total", "Prices of all awards, in whole credits.", ("direction",), words(Direction)
+            ),
+            Figure(
+                "reserve_credits_total",
+                "Reserves of all awarded rounds, in whole credits.",
+                ("direction",),
+                words(Direction),
+            ),
+            Figure("ended_total", "Tasks that ended for good.", ("outcome",), words(EndReason)),
             Figure("bonus_credits_total", "Bonuses paid, in whole credits."),
             Figure("declined_total", "Offers to standing bids that were declined."),
         )
