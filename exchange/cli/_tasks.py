@@ -27,6 +27,7 @@ _UNDECIDED: Final = {
     "open": "bids are sealed until the auction closes",
     "offered": "a standing bid won, and may still be declined",
     "unawarded": "no bid could win; nothing is shown of an auction without an award",
+    "canceled": "it was taken back before an award",
 }
 
 
@@ -155,7 +156,7 @@ def show_(task: int, /, *, venue: Venue | None = None, json: Json = False) -> No
     """
     found = ask(venue, lambda agent: agent.tasks.get(task), _missing(task))
     print_one(
-        found,
+        {**msgspec.to_builtins(found), "why": explain(found)} if json else found,
         json,
         (
             ("task", found.id),
@@ -184,13 +185,15 @@ def explain(task: Task) -> str | None:
     """Say in words how winner and price came about, as far as everybody may know."""
     if task.winner is None:
         return _UNDECIDED.get(task.state)
-    side = "lowest" if task.direction == "procurement" else "highest"
-    verb = "is paid" if task.direction == "procurement" else "pays"
+    is_procurement = task.direction == "procurement"
+    side, verb = ("lowest", "is paid") if is_procurement else ("highest", "pays")
+    # Whether the floor was above it is not told, because it would tell of bids.
+    floor = "; critical work is paid no less than the venue's floor" if task.critical and is_procurement else ""
     if task.pricing == "first_price":
-        return f"the {side} bid won, and {verb} what it bid; of equal bids the earlier one"
+        return f"the {side} bid won, and {verb} what it bid; of equal bids the earlier one{floor}"
     if task.bids == 1:
-        return f"the only bid won, and {verb} the reserve"
-    return f"the {side} of {task.bids} bids won, and {verb} the best losing bid, which the reserve bounds"
+        return f"the only bid won, and {verb} the reserve{floor}"
+    return f"the {side} of {task.bids} bids won, and {verb} the best losing bid, which the reserve bounds{floor}"
 
 
 def bid_(task: int, price: Amount, /, *, venue: Venue | None = None, json: Json = False) -> None:
