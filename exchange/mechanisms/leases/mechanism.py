@@ -14,8 +14,11 @@ from exchange.mechanisms.facts import (
     SwitchLapsed,
     UnitsLeased,
 )
+from exchange.mechanisms.leases.bidding import Bidding
+from exchange.mechanisms.leases.invariants import broken_invariants
 from exchange.mechanisms.leases.lease import Lease, Period
 from exchange.mechanisms.leases.queries import Queries
+from exchange.mechanisms.leases.renewing import Renewing
 from exchange.mechanisms.leases.turns import Turns
 from exchange.mechanisms.tally import Figure, Tally
 from exchange.messages.base import Command, Outcome, Query, Result
@@ -31,13 +34,11 @@ from exchange.messages.leases import (
     LeaseEnded,
     LeaseOpened,
     LeaseOutcome,
-    LeaseRenewed,
     OfferRenewal,
     ReleaseLease,
     RenewLease,
     RentPaid,
     RevokeLease,
-    TurnEnded,
     WithdrawRenewal,
     WithdrawTurn,
 )
@@ -94,14 +95,14 @@ class Leases(Mechanism):
         """The lease of each asset of which the only whole unit is leased."""
         self.leased: dict[str, int] = {}
         """By market, the units that are on lease."""
-        self.offers: dict[str, dict[str, int]] = {}
-        """By agent and market, the prices at which a lessor lets again."""
         self.turns = Turns(context)
+        self.renewing = Renewing(self)
         self.books: LeaseBooks | None = None
         self._last_number = 0
         self._last_token = 0
+        self._bidding = Bidding(self)
         self._queries = Queries(self)
-        self._tally = Tally(
+        self.tally = Tally(
             Figure("opened_total", "Leases opened."),
             Figure("ended_total", "Leases that are over, by how they ended.", ("how",)),
             Figure("renewed_total", "Terms added to running leases."),
@@ -123,13 +124,13 @@ class Leases(Mechanism):
         return {
             AcquireLeases: CommandRule(self.acquire, "trader", opens=True),
             ReleaseLease: CommandRule(self.release, None, opens=False),
-            RenewLease: CommandRule(self.renew, None, opens=False),
+            RenewLease: CommandRule(self.renewing.renew, None, opens=False),
             RevokeLease: CommandRule(self.revoke, None, opens=False),
             CollectRent: CommandRule(self.collect, None, opens=False),
-            OfferRenewal: CommandRule(self.offer_renewal, "trader", opens=True),
-            WithdrawRenewal: CommandRule(self.withdraw_renewal, None, opens=False),
-            BidTurn: CommandRule(self.bid_turn, "trader", opens=True),
-            WithdrawTurn: CommandRule(self.withdraw_turn, None, opens=False),
+            OfferRenewal: CommandRule(self.renewing.offer, "trader", opens=True),
+            WithdrawRenewal: CommandRule(self.renewing.withdraw, None, opens=False),
+            BidTurn: CommandRule(self._bidding.bid, "trader", opens=True),
+            WithdrawTurn: CommandRule(self._bidding.withdraw, None, opens=False),
         }
 
     def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
@@ -166,8 +167,8 @@ class Leases(Mechanism):
     def _begin(self, lease: Lease) -> None:
         self._index(lease)
         lease.end_id = self.context.deadlines.schedule(lease.ends_us, "leases.end", lease.number)
-        self._tally.count("opened_total")
-        for agent in self._sides(lease):
+        self.tally.count("opened_total")
+        for agent in self.sides(lease):
             self.context.emit(
                 agent,
                 LeaseOpened(
@@ -202,7 +203,8 @@ class Leases(Mechanism):
         found = self.context.ledger.assets[asset]
         return found.issued == found.scale
 
-    def _sides(self, lease: Lease) -> Iterator[AgentRecord]:
+    def sides(self, lease: Lease) -> Iterator[AgentRecord]:
+        """Yield lessee and lessor; one agent, if it is both, once."""
         agents = self.context.agents
         for name in dict.fromkeys((lease.lessee, lease.lessor)):
             yield agents[name]
@@ -242,8 +244,8 @@ class Leases(Mechanism):
         """End a lease early; the rent up to the end of the notice is due."""
         lease = self.leases.get(command.lease)
         if lease is None:
-            return self._reject_unknown(command, command.lease)
-        problem = self._check_side(agent, lease.lessee, "lessee") or self._check_holding(lease, command.fencing_token)
+            return self.reject_unknown(command, command.lease)
+        problem = self._check_side(agent, lease.lessee, "lessee") or self.check_holding(lease, command.fencing_token)
         if problem is not None:
             return self.context.reject(command, *problem)
         notice_us = self.context.settings.lease_notice_seconds * _SECOND_US
@@ -257,7 +259,7 @@ class Leases(Mechanism):
         """End a lease at once, by the lessor, which pays the compensation."""
         lease = self.leases.get(command.lease)
         if lease is None:
-            return self._reject_unknown(command, command.lease)
+            return self.reject_unknown(command, command.lease)
         problem = self._check_side(agent, lease.lessor, "lessor") or self._check_undisputed(lease)
         if problem is not None:
             return self.context.reject(command, *problem)
@@ -278,7 +280,7 @@ class Leases(Mechanism):
         posting.give_back(lease.escrow, lease.lessor, lease.quantity, lease.asset)
         posting.post()
         self._return_units(lease)
-        self._close_turns(lease, None, "")
+        self._bidding.close(lease, None, "", 0)
 
     def _finish(self, lease: Lease, how: LeaseEnd, rent_until_us: int, *, is_forfeit: bool) -> tuple[int, int]:
         """Pay the rent up to a time, give back the rest, and end a lease; return what was paid and what refunded.
@@ -286,7 +288,7 @@ class Leases(Mechanism):
         ``is_forfeit``: the compensation goes to the lessee, else back to the lessor.
         """
         context = self.context
-        turn = self._next_turn(lease) if how in ("ended", "released") else None
+        turn = self._bidding.next_turn(lease) if how in ("ended", "released") else None
         successor = self._last_number + 1
         escrow = escrow_of(f"leases:{successor}")
         due = lease.accrued(rent_until_us) - lease.paid
@@ -305,9 +307,9 @@ class Leases(Mechanism):
         posting.post()
         lease.paid += due
         self._forget(lease)
-        self._tally.count("ended_total", how)
-        self._tally.count("rent_credits_total", by=due)
-        for agent in self._sides(lease):
+        self.tally.count("ended_total", how)
+        self.tally.count("rent_credits_total", by=due)
+        for agent in self.sides(lease):
             context.emit(
                 agent,
                 LeaseEnded(
@@ -319,8 +321,23 @@ class Leases(Mechanism):
                     compensation=lease.compensation if is_forfeit else 0,
                 ),
             )
-        self._close_turns(lease, turn, escrow)
+        self._bidding.close(lease, turn, escrow, successor)
+        if turn is not None:
+            self._begin_turn(lease, turn, escrow)
         return due, refunded
+
+    def _begin_turn(self, lease: Lease, turn: Turn, escrow: str) -> None:
+        """Let who won the next turn have a lease of its own."""
+        now_us = self.context.time_us
+        self._last_number += 1
+        self.tally.count("turns_total")
+        self._begin(
+            Lease(
+                self._last_number, lease.market, 0, escrow, turn.winner.agent, lease.lessor, lease.asset,
+                lease.quantity, turn.price, lease.compensation, lease.term_us, self._next_token(),
+                Period(now_us, now_us + lease.term_us, turn.price),
+            )
+        )  # fmt: skip
 
     def _forget(self, lease: Lease) -> None:
         if lease.end_id:
@@ -342,174 +359,12 @@ class Leases(Mechanism):
         if not self.leased[lease.market]:
             del self.leased[lease.market]
 
-    # ── turns ───────────────────────────────────────────────────────────────────────────────────
-
-    def bid_turn(self, agent: AgentRecord, command: BidTurn) -> Outcome:
-        """Take a sealed bid for the next turn of a resource that is busy."""
-        context, turns, resource = self.context, self.turns, command.resource
-        if resource not in context.ledger.assets:
-            return context.reject(command, Reason.UNKNOWN_ASSET, f"no asset {resource}")
-        lease = self.leases.get(self.whole.get(resource, 0))
-        if lease is None or not self.is_exclusive(resource):
-            detail = f"nobody has the only unit of {resource} on lease: take it in its market"
-            return context.reject(command, Reason.RESOURCE_NOT_BUSY, detail)
-        if self._owner(lease.lessor) == agent.owner:
-            return context.reject(command, Reason.NOT_PERMITTED, f"{resource} is your owner's")
-        before = turns.find(resource, agent.owner)
-        if before is not None and before.agent != agent.agent_id:
-            detail = f"{before.agent} of your owner has a bid for {resource}: one bid per owner"
-            return context.reject(command, Reason.TOO_MANY_TURN_BIDS, detail)
-        limit = context.settings.max_turn_bids_per_owner
-        if before is None and turns.count(agent.owner) >= limit:
-            detail = f"the owner {agent.owner} bids for {limit} turns; withdraw one"
-            return context.reject(command, Reason.TOO_MANY_TURN_BIDS, detail)
-        problem = context.cashier.check(agent, command.amount - (0 if before is None else before.amount))
-        if problem is not None:
-            return context.reject(command, *problem)
-        turns.place(resource, agent.agent_id, agent.owner, command.amount)
-        return context.accept(command)
-
-    def withdraw_turn(self, agent: AgentRecord, command: WithdrawTurn) -> Outcome:
-        """Take the agent's bid for a resource back."""
-        bid = self.turns.find(command.resource, agent.owner)
-        if bid is None or bid.agent != agent.agent_id:
-            return self.context.reject(command, Reason.NO_CHANGE, f"you have no bid for the turn of {command.resource}")
-        self.turns.withdraw(bid)
-        return self.context.accept(command)
-
-    def _next_turn(self, lease: Lease) -> Turn | None:
-        """Return who has the resource of a lease next; nobody unless the lessor lets again."""
-        if self.whole.get(lease.asset) != lease.number or lease.units_returned:
-            return None
-        return self.turns.decide(lease.asset, self.renewal_price(lease))
-
-    def _close_turns(self, lease: Lease, turn: Turn | None, escrow: str) -> None:
-        """End the bids for what a lease held; who won begins a lease of its own."""
-        if self.whole.get(lease.asset) != lease.number:
-            return
-        del self.whole[lease.asset]
-        bids = self.turns.close(lease.asset, turn, escrow)
-        number = None if turn is None else self._last_number + 1
-        for bid in bids:
-            won = turn is not None and bid == turn.winner
-            event = TurnEnded(
-                resource=lease.asset,
-                won=won,
-                lease=number if won else None,
-                price=turn.price if won and turn is not None else None,
-            )
-            self.context.emit(self.context.agents[bid.agent], event)
-        if turn is not None:
-            self._begin_turn(lease, turn, escrow)
-
-    def _begin_turn(self, lease: Lease, turn: Turn, escrow: str) -> None:
-        now_us = self.context.time_us
-        self._last_number += 1
-        self._tally.count("turns_total")
-        self._begin(
-            Lease(
-                self._last_number, lease.market, 0, escrow, turn.winner.agent, lease.lessor, lease.asset,
-                lease.quantity, turn.price, lease.compensation, lease.term_us, self._next_token(),
-                Period(now_us, now_us + lease.term_us, turn.price),
-            )
-        )  # fmt: skip
-
-    # ── renewals ────────────────────────────────────────────────────────────────────────────────
-
-    def renewal_price(self, lease: Lease) -> int | None:
-        """Return the price at which a lessor lets again, by its offer for the lease or else for the market."""
-        if lease.renewal_price is not None:
-            return lease.renewal_price
-        return self.offers.get(lease.lessor, {}).get(lease.market)
-
-    def renew(self, agent: AgentRecord, command: RenewLease) -> Outcome:
-        """Extend a lease by one term, at the lessor's standing offer."""
-        context, lease = self.context, self.leases.get(command.lease)
-        if lease is None:
-            return self._reject_unknown(command, command.lease)
-        if agent.agent_id != lease.lessee:
-            return context.reject(command, Reason.NOT_PERMITTED, f"only its lessee, {lease.lessee}, renews it")
-        problem = self._check_holding(lease, command.fencing_token)
-        if problem is not None:
-            return context.reject(command, *problem)
-        price = self.renewal_price(lease)
-        if price is None or price > command.max_price:
-            detail = f"{lease.lessor} " + ("offers no renewal" if price is None else f"asks {price}")
-            return context.reject(command, Reason.NO_RENEWAL_OFFER, detail)
-        if len(lease.periods) >= context.settings.max_lease_terms:
-            detail = f"it runs {len(lease.periods)} terms, to {lease.ends_us}; renew later"
-            return context.reject(command, Reason.RENEWED_TOO_FAR, detail)
-        rent = price * lease.quantity // context.ledger.assets[lease.asset].scale
-        problem = context.cashier.check(agent, rent)
-        if problem is not None:
-            return context.reject(command, *problem)
-        posting = context.cashier.posting(f"leases:{lease.number}")
-        posting.fund(lease.lessee, lease.escrow, rent)
-        posting.post()
-        lease.extend(rent, context.time_us)
-        context.deadlines.cancel(lease.end_id)
-        lease.end_id = context.deadlines.schedule(lease.ends_us, "leases.end", lease.number)
-        self._tally.count("renewed_total")
-        for side in self._sides(lease):
-            context.emit(side, LeaseRenewed(lease=lease.number, price=price, rent=rent, ends_us=lease.ends_us))
-        return LeaseOutcome(command.id, "accepted", context.stamp, lease=lease.number, ends_us=lease.ends_us)
-
-    def offer_renewal(self, agent: AgentRecord, command: OfferRenewal) -> Outcome:
-        """Let an offer stand, for one lease or for all in a market."""
-        context, me = self.context, agent.agent_id
-        problem = self._check_offer(agent, command)
-        if problem is not None:
-            return context.reject(command, *problem)
-        if command.lease is not None:
-            self.leases[command.lease].renewal_price = command.price
-        elif command.market is not None:
-            self.offers.setdefault(me, {})[command.market] = command.price
-        return context.accept(command)
-
-    def _check_offer(self, agent: AgentRecord, command: OfferRenewal) -> tuple[Reason, str] | None:
-        market = command.market
-        if (command.lease is None) == (market is None):
-            return Reason.MISSING_FIELD, "give lease or market, not both"
-        if command.lease is not None:
-            lease = self.leases.get(command.lease)
-            if lease is None:
-                return Reason.UNKNOWN_LEASE, f"no lease {command.lease} runs"
-            if lease.lessor != agent.agent_id:
-                return Reason.NOT_PERMITTED, f"only its lessor, {lease.lessor}, offers to let it again"
-            market = lease.market
-        tick = None if self.books is None else self.books.tick(market or "")
-        if tick is None:
-            return Reason.UNKNOWN_MARKET, f"no lease market {market}"
-        if command.price % tick:
-            return Reason.INVALID_PRICE, f"price {command.price} is not a multiple of the tick {tick}"
-        return None
-
-    def withdraw_renewal(self, agent: AgentRecord, command: WithdrawRenewal) -> Outcome:
-        """Withdraw a standing offer."""
-        context, me = self.context, agent.agent_id
-        if (command.lease is None) == (command.market is None):
-            return context.reject(command, Reason.MISSING_FIELD, "give lease or market, not both")
-        if command.lease is not None:
-            lease = self.leases.get(command.lease)
-            if lease is None or lease.lessor != me or lease.renewal_price is None:
-                return context.reject(command, Reason.NO_CHANGE, f"no offer of yours stands for lease {command.lease}")
-            lease.renewal_price = None
-        else:
-            mine = self.offers.get(me, {})
-            if mine.pop(command.market or "", None) is None:
-                return context.reject(command, Reason.NO_CHANGE, f"no offer of yours stands in {command.market}")
-            if not mine:
-                del self.offers[me]
-        return context.accept(command)
+    # ── withdrawing ─────────────────────────────────────────────────────────────────────────────
 
     def _withdraw(self, fact: AgentEnded | SwitchLapsed) -> None:
         """Withdraw what binds an agent to nothing yet: its bids for turns, its standing offers."""
         self.turns.withdraw_all(fact.agent)
-        self.offers.pop(fact.agent, None)
-        for number in self.by_agent.get(fact.agent, ()):
-            lease = self.leases[number]
-            if lease.lessor == fact.agent:
-                lease.renewal_price = None
+        self.renewing.withdraw_all(fact.agent)
 
     # ── rent ────────────────────────────────────────────────────────────────────────────────────
 
@@ -517,7 +372,7 @@ class Leases(Mechanism):
         """Pay the rent that has accrued up to now."""
         context, lease = self.context, self.leases.get(command.lease)
         if lease is None:
-            return self._reject_unknown(command, command.lease)
+            return self.reject_unknown(command, command.lease)
         problem = self._check_side(agent, lease.lessor, "lessor")
         if problem is not None:
             return context.reject(command, *problem)
@@ -528,8 +383,8 @@ class Leases(Mechanism):
         posting.pay(lease.escrow, lease.lessor, due)
         posting.post()
         lease.paid += due
-        self._tally.count("rent_credits_total", by=due)
-        for side in self._sides(lease):
+        self.tally.count("rent_credits_total", by=due)
+        for side in self.sides(lease):
             context.emit(side, RentPaid(lease=lease.number, amount=due, paid=lease.paid))
         return CollectOutcome(
             command.id, "accepted", context.stamp, lease=lease.number, paid=due, left=lease.rent - lease.paid
@@ -537,7 +392,8 @@ class Leases(Mechanism):
 
     # ── guards ──────────────────────────────────────────────────────────────────────────────────
 
-    def _reject_unknown(self, command: Command, number: int) -> Outcome:
+    def reject_unknown(self, command: Command, number: int) -> Outcome:
+        """Reject what names a lease that does not run."""
         detail = f"no lease {number} runs: it is over, or never was"
         return self.context.reject(command, Reason.UNKNOWN_LEASE, detail)
 
@@ -552,7 +408,8 @@ class Leases(Mechanism):
             return None
         return Reason.WRONG_STATE, f"lease {lease.number} is in dispute {lease.dispute}"
 
-    def _check_holding(self, lease: Lease, token: int) -> tuple[Reason, str] | None:
+    def check_holding(self, lease: Lease, token: int) -> tuple[Reason, str] | None:
+        """Say what keeps a lessee from doing something with what it holds: an old token, a dispute."""
         if token != lease.fencing_token:
             detail = f"fencing token {token} is not that of lease {lease.number}"
             return Reason.STALE_FENCING_TOKEN, detail
@@ -581,9 +438,9 @@ class Leases(Mechanism):
             return
         lease.frozen_us, lease.dispute, lease.disputer = self.context.time_us, fact.dispute, fact.disputer
         lease.was_disputed = True
-        self._tally.count("disputed_total")
+        self.tally.count("disputed_total")
         event = {"lease": lease.number, "dispute": fact.dispute}
-        for side in self._sides(lease):
+        for side in self.sides(lease):
             self.context.emit(side, LeaseDisputed(**event, disputer=fact.disputer))
 
     def _decide(self, fact: DisputeDecided) -> None:
@@ -591,7 +448,7 @@ class Leases(Mechanism):
         lease = self.leases.get(fact.number) if fact.family == self.family else None
         if lease is None or lease.frozen_us is None:
             return
-        for side in self._sides(lease):
+        for side in self.sides(lease):
             self.context.emit(side, LeaseDecided(lease=lease.number, dispute=fact.dispute, upheld=fact.upheld))
         since_us, lease.frozen_us, lease.dispute = lease.frozen_us, None, None
         if fact.upheld:
@@ -605,7 +462,7 @@ class Leases(Mechanism):
 
     def metrics(self) -> Iterable[Row]:
         """Return what operators may want to watch; nothing about bids, which are sealed."""
-        rows = [*self._tally.rows(), ("running", "Leases that are not over.", {}, len(self.leases))]
+        rows = [*self.tally.rows(), ("running", "Leases that are not over.", {}, len(self.leases))]
         books = self.books
         for market, leased in list(self.leased.items())[:_MARKETS_SHOWN]:
             offered = 0 if books is None else books.offered(market)
@@ -620,29 +477,7 @@ class Leases(Mechanism):
 
     def invariants(self) -> Sequence[str]:
         """Return the broken invariants of leases and bids."""
-        broken: list[str] = []
-        leased: dict[str, int] = {}
-        tokens: dict[int, int] = {}
-        cashier = self.context.cashier
-        for number, lease in self.leases.items():
-            rent_left = lease.rent - lease.paid
-            now_us = self.context.time_us
-            if not 0 <= lease.paid <= lease.past_rent + sum(period.accrued(now_us) for period in lease.periods):
-                broken.append(f"rent_is_paid_as_it_accrues: {number}")
-            if cashier.in_escrow(lease.escrow) != rent_left + lease.compensation:
-                broken.append(f"escrow_equals_rent_and_compensation: {number}")
-            units = 0 if lease.units_returned else lease.quantity
-            if cashier.in_escrow(lease.escrow, lease.asset) != units:
-                broken.append(f"escrow_has_the_units: {number}")
-            if lease.frozen_us is None and lease.units_returned:
-                broken.append(f"only_disputes_outlast_the_units: {number}")
-            if not lease.units_returned:
-                tokens[lease.fencing_token] = number
-                leased[lease.market] = leased.get(lease.market, 0) + lease.quantity
-        if tokens != self.by_token or leased != self.leased:
-            broken.append("what_is_held_is_indexed")
-        broken.extend(self.turns.problems(self.whole))
-        return broken
+        return broken_invariants(self)
 
     def dump(self) -> object:
         """Return the state as plain data."""
@@ -650,7 +485,7 @@ class Leases(Mechanism):
             self._last_number,
             self._last_token,
             [lease.dump() for lease in self.leases.values()],
-            [[agent, [list(offer) for offer in offers.items()]] for agent, offers in self.offers.items()],
+            [[agent, [list(offer) for offer in offers.items()]] for agent, offers in self.renewing.offers.items()],
             self.turns.dump(),
             list(self.whole.items()),
         ]
@@ -660,6 +495,6 @@ class Leases(Mechanism):
         self._last_number, self._last_token, leases, offers, turns, whole = state
         for lease_state in leases:
             self._index(Lease.load(lease_state))
-        self.offers = {agent: dict(rows) for agent, rows in offers}
+        self.renewing.offers = {agent: dict(rows) for agent, rows in offers}
         self.turns.load(turns)
         self.whole = dict(whole)

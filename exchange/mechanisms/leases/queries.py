@@ -144,7 +144,7 @@ class Queries:
             started_us=lease.started_us,
             ends_us=lease.ends_us,
             fencing_token=lease.fencing_token,
-            renewal_price=self._leases.renewal_price(lease),
+            renewal_price=self._leases.renewing.price_of(lease),
             dispute=lease.dispute,
             units_returned=lease.units_returned,
         )
