@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exchange.messages.contracts import Condition
+from exchange.mechanisms.contracts.conditions import leaves_of
+from exchange.messages.contracts import Condition, Statement
 
 if TYPE_CHECKING:
     from exchange.messages.contracts import ContractState
@@ -145,6 +146,12 @@ class Contract:
     def listeners(self) -> list[str]:
         """Return payer and assignees, each once."""
         return list(dict.fromkeys((self.payer, *self.assignees())))
+
+    def attesters(self) -> list[str]:
+        """Return who is to attest a statement or a part, each once."""
+        names = [leaf.attester for leaf in leaves_of(self.condition) if isinstance(leaf, Statement)]
+        names += [part.attester for part in self.parts if part.attester is not None]
+        return list(dict.fromkeys(names))
 
     def bond_of(self, assignee: str) -> int:
         """Return the sum of the bonds of an assignee."""

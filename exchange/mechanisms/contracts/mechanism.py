@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism, NotFound
+from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.cashier import escrow_of
+from exchange.mechanisms.contracts.attesting import Attesting
 from exchange.mechanisms.contracts.conditions import evaluate, leaves_of
-from exchange.mechanisms.contracts.contract import Attestation, Contract, Part
+from exchange.mechanisms.contracts.contract import Contract, Part
+from exchange.mechanisms.contracts.invariants import broken_invariants
 from exchange.mechanisms.contracts.proposing import TaskDirectory, bond_of, check_proposal
+from exchange.mechanisms.contracts.queries import Queries
 from exchange.mechanisms.contracts.settling import forfeits, part_terms
 from exchange.mechanisms.facts import (
     AgentEnded,
@@ -29,24 +32,16 @@ from exchange.messages.base import Command, Event, Outcome, Query, Result
 from exchange.messages.contracts import (
     AcceptAttestation,
     Attest,
-    ContractAttested,
     ContractBound,
     ContractEnded,
     ContractOutcome,
     ContractProposed,
-    ContractResult,
     ContractSigned,
-    ContractsResult,
-    ContractView,
     DeclineContract,
-    GetContract,
-    ListContracts,
     PartDelivered,
-    PartView,
     ProposeContract,
     SignContract,
     Statement,
-    StatementView,
     TaskCompleted,
     TimeReached,
 )
@@ -60,7 +55,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Contracts"]
 
-_SECOND_US: Final = 1_000_000
 _REMEMBERED: Final = 1_000
 """So many ended contracts can still be asked for."""
 
@@ -80,13 +74,12 @@ class Contracts(Mechanism):
         self.by_agent: dict[str, dict[int, None]] = {}
         self.by_task: dict[int, dict[int, None]] = {}
         """The contracts that wait for a task."""
-        self.attested: dict[int, tuple[int, str]] = {}
-        """Contract and statement of every attestation that is not final."""
         self.proposed: dict[str, int] = {}
         """How many contracts that have not ended each owner pays for."""
         self._last_number = 0
-        self._last_attestation = 0
         self._tasks: TaskDirectory | None = None
+        self.attesting = Attesting(self)
+        self._queries = Queries(self)
         self._tally = Tally(
             Figure("proposed_total", "Contracts proposed."),
             Figure("bound_total", "Contracts that all have signed."),
@@ -98,8 +91,8 @@ class Contracts(Mechanism):
         context.react(SettlementFailed, self._note_failing)
         context.react(SettlementFinal, self._note_final)
         context.react(TaskFinal, self._note_task)
-        context.react(DisputeOpened, self._freeze)
-        context.react(DisputeDecided, self._decide_attestation)
+        context.react(DisputeOpened, self.attesting.freeze)
+        context.react(DisputeDecided, self.attesting.decide)
         context.react(AgentEnded, self._wind_up)
         context.react(SwitchLapsed, self._withdraw)
 
@@ -115,13 +108,13 @@ class Contracts(Mechanism):
             ProposeContract: CommandRule(self.propose, "trader", opens=True),
             SignContract: CommandRule(self.sign, "trader", opens=True),
             DeclineContract: CommandRule(self.decline, None, opens=False),
-            Attest: CommandRule(self.attest, "attester", opens=False),
-            AcceptAttestation: CommandRule(self.accept_attestation, None, opens=False),
+            Attest: CommandRule(self.attesting.attest, "attester", opens=False),
+            AcceptAttestation: CommandRule(self.attesting.accept, None, opens=False),
         }
 
     def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
         """Return the reader for every query of the family."""
-        return {GetContract: self._get, ListContracts: self._list}
+        return self._queries.readers()
 
     def deadlines(self) -> Mapping[str, Callable[..., None]]:
         """Return what each kind of deadline fires."""
@@ -130,7 +123,7 @@ class Contracts(Mechanism):
             "contracts.reach": self._reach,
             "contracts.miss": self._miss,
             "contracts.evaluate": self._evaluate_last,
-            "contracts.finalize": self._finalize,
+            "contracts.finalize": self.attesting.finalize,
         }
 
     # ── binding ─────────────────────────────────────────────────────────────────────────────────
@@ -172,7 +165,7 @@ class Contracts(Mechanism):
         kind = "contracts.lapse"
         contract.deadline_id = context.deadlines.schedule_act(command.sign_by_us, kind, VENUE_SCOPE, number)
         self._tally.count("proposed_total")
-        self._tell(
+        self.tell(
             contract,
             lambda: ContractProposed(
                 contract=number,
@@ -190,7 +183,7 @@ class Contracts(Mechanism):
         context = self.context
         contract = self.live.get(command.contract)
         if contract is None:
-            return self._reject_unknown(command, command.contract)
+            return self.reject_unknown(command, command.contract)
         me = agent.agent_id
         if me not in contract.assignees():
             return context.reject(command, Reason.NOT_PERMITTED, f"{me} has no part in contract {contract.number}")
@@ -210,7 +203,7 @@ class Contracts(Mechanism):
         posting.fund(me, escrow_of(contract.cause), bond)
         posting.post()
         contract.signed[me] = None
-        self._tell(contract, lambda: ContractSigned(contract=contract.number, agent=me))
+        self.tell(contract, lambda: ContractSigned(contract=contract.number, agent=me))
         if len(contract.signed) == len(contract.assignees()):
             self._bind(contract)
         return context.accept(command)
@@ -230,7 +223,7 @@ class Contracts(Mechanism):
                 args = (number, leaf.part, leaf.by_us)
                 contract.time_ids.append(deadlines.schedule_act(leaf.by_us, "contracts.miss", VENUE_SCOPE, *args))
         self._tally.count("bound_total")
-        self._tell(contract, lambda: ContractBound(contract=number))
+        self.tell(contract, lambda: ContractBound(contract=number))
         for place, part in enumerate(contract.parts):
             origin = f"{contract.cause}:{place}"
             terms = part_terms(contract, part, context.settings.confirm_seconds)
@@ -240,7 +233,7 @@ class Contracts(Mechanism):
         """Let a contract lapse that does not bind yet."""
         contract = self.live.get(command.contract)
         if contract is None:
-            return self._reject_unknown(command, command.contract)
+            return self.reject_unknown(command, command.contract)
         if agent.agent_id not in contract.listeners():
             detail = f"{agent.agent_id} has no part in contract {contract.number}"
             return self.context.reject(command, Reason.NOT_PERMITTED, detail)
@@ -296,14 +289,14 @@ class Contracts(Mechanism):
             part.settlement = fact.settlement
             # It may be certain from the beginning; then there are settlements to call off.
             if all(each.settlement for each in contract.parts):
-                self._evaluate(contract.number)
+                self.evaluate(contract.number)
 
     def _note_delivered(self, fact: SettlementDelivered) -> None:
         found = self._part_of(fact.origin)
         if found is not None:
             contract, part = found
             part.state = "waiting"
-            self._evaluate(contract.number)
+            self.evaluate(contract.number)
 
     def _note_failing(self, fact: SettlementFailed) -> None:
         found = self._part_of(fact.origin)
@@ -315,120 +308,16 @@ class Contracts(Mechanism):
         if found is not None:
             contract, part = found
             part.state = fact.outcome
-            self._evaluate(contract.number)
+            self.evaluate(contract.number)
 
     def _note_task(self, fact: TaskFinal) -> None:
         for number in list(self.by_task.get(fact.task, ())):
             self.live[number].tasks[fact.task] = fact.is_completed
-            self._evaluate(number)
-
-    # ── attestations ────────────────────────────────────────────────────────────────────────────
-
-    def attest(self, agent: AgentRecord, command: Attest) -> Outcome:
-        """Take an attestation; it is final when nobody disputes it in time."""
-        context = self.context
-        contract = self.live.get(command.contract)
-        if contract is None:
-            return self._reject_unknown(command, command.contract)
-        wanted = [leaf for leaf in leaves_of(contract.condition) if isinstance(leaf, Statement)]
-        named = [leaf.attester for leaf in wanted if leaf.statement == command.statement]
-        if agent.agent_id not in named:
-            detail = f"contract {contract.number} does not ask {agent.agent_id} for this statement"
-            return context.reject(command, Reason.NOT_PERMITTED, detail)
-        if contract.state != "bound" or contract.is_overdue:
-            detail = f"contract {contract.number} takes no attestation now"
-            return context.reject(command, Reason.WRONG_STATE, detail)
-        if command.statement in contract.attestations:
-            return context.reject(command, Reason.NO_CHANGE, "it was attested before, for good")
-        self._last_attestation = number = self._last_attestation + 1
-        attestation = Attestation(number, command.statement, command.holds)
-        contract.attestations[command.statement] = attestation
-        self.attested[number] = (contract.number, command.statement)
-        final_at_us = context.time_us + context.settings.dispute_window_seconds * _SECOND_US
-        kind = "contracts.finalize"
-        attestation.deadline_id = context.deadlines.schedule_act(final_at_us, kind, VENUE_SCOPE, number)
-        self._tell(
-            contract,
-            lambda: ContractAttested(
-                contract=contract.number,
-                attestation=number,
-                statement=command.statement,
-                holds=command.holds,
-                final_at_us=final_at_us,
-            ),
-        )
-        return context.accept(command)
-
-    def accept_attestation(self, agent: AgentRecord, command: AcceptAttestation) -> Outcome:
-        """Make an attestation final that goes against the payer."""
-        contract = self.live.get(command.contract)
-        if contract is None:
-            return self._reject_unknown(command, command.contract)
-        if agent.agent_id != contract.payer:
-            return self.context.reject(command, Reason.NOT_PERMITTED, f"it goes against {contract.payer}")
-        attestation = contract.attestations.get(command.statement)
-        if attestation is None or attestation.number not in self.attested:
-            return self.context.reject(command, Reason.WRONG_STATE, "nothing of the kind waits to be final")
-        if not attestation.holds:
-            return self.context.reject(command, Reason.NOT_PERMITTED, "it goes against the assignees")
-        if not attestation.deadline_id:
-            return self.context.reject(command, Reason.WRONG_STATE, "it is disputed")
-        self.context.deadlines.cancel(attestation.deadline_id)
-        self._finalize(attestation.number)
-        return self.context.accept(command)
-
-    def _finalize(self, number: int) -> None:
-        contract_number, statement = self.attested.pop(number)
-        contract = self.live[contract_number]
-        attestation = contract.attestations[statement]
-        attestation.deadline_id = 0
-        attestation.is_final = True
-        self._evaluate(contract_number)
+            self.evaluate(number)
 
     def dispute_terms(self, number: int, agent: AgentRecord) -> DisputeTerms | Violation:
         """Return what a dispute over an attestation would be about, if this agent may begin one now."""
-        place = self.attested.get(number)
-        if place is None:
-            return Reason.WRONG_STATE, f"no attestation {number} that is not final"
-        contract = self.live[place[0]]
-        attestation = contract.attestations[place[1]]
-        if attestation.dispute is not None:
-            return Reason.ALREADY_DISPUTED, f"dispute {attestation.dispute} was the one there may be"
-        me, assignees = agent.agent_id, contract.assignees()
-        if attestation.holds:
-            if me != contract.payer:
-                return Reason.NOT_PERMITTED, f"it goes against {contract.payer}, who may dispute it"
-            respondent = assignees[0]
-        else:
-            if me not in assignees:
-                return Reason.NOT_PERMITTED, "it goes against the assignees, who may dispute it"
-            respondent = contract.payer
-        names = [*contract.listeners(), *self._attesters(contract)]
-        owners = tuple(dict.fromkeys(self.context.agents[name].owner for name in names))
-        return DisputeTerms(me, respondent, contract.total, owners)
-
-    def _attesters(self, contract: Contract) -> list[str]:
-        leaves = leaves_of(contract.condition)
-        names = [leaf.attester for leaf in leaves if isinstance(leaf, Statement)]
-        names += [part.attester for part in contract.parts if part.attester is not None]
-        return list(dict.fromkeys(names))
-
-    def _freeze(self, fact: DisputeOpened) -> None:
-        if fact.family != self.family:
-            return
-        contract_number, statement = self.attested[fact.number]
-        attestation = self.live[contract_number].attestations[statement]
-        self.context.deadlines.cancel(attestation.deadline_id)
-        attestation.deadline_id, attestation.dispute = 0, fact.dispute
-
-    def _decide_attestation(self, fact: DisputeDecided) -> None:
-        # A contract may have been met by something else meanwhile: then there is nothing left to decide.
-        if fact.family != self.family or fact.number not in self.attested:
-            return
-        contract_number, statement = self.attested[fact.number]
-        attestation = self.live[contract_number].attestations[statement]
-        attestation.holds = attestation.holds != fact.upheld
-        self._finalize(fact.number)
+        return self.attesting.dispute_terms(number, agent)
 
     # ── evaluating ──────────────────────────────────────────────────────────────────────────────
 
@@ -452,20 +341,20 @@ class Contracts(Mechanism):
         return True if self.context.time_us >= leaf.at_us else None
 
     def _reach(self, number: int) -> None:
-        self._evaluate(number)
+        self.evaluate(number)
 
     def _miss(self, number: int, name: str, by_us: int) -> None:
         contract = self.live[number]
         next(part for part in contract.parts if part.name == name).miss(by_us)
-        self._evaluate(number)
+        self.evaluate(number)
 
     def _evaluate_last(self, number: int) -> None:
         contract = self.live[number]
         contract.deadline_id = 0
         contract.is_overdue = True
-        self._evaluate(number)
+        self.evaluate(number)
 
-    def _evaluate(self, number: int) -> None:
+    def evaluate(self, number: int) -> None:
         """Settle a contract as soon as it is certain how it ends."""
         contract = self.live.get(number)
         if contract is None or contract.state != "bound":
@@ -473,11 +362,11 @@ class Contracts(Mechanism):
         value = self.value_of(contract)
         if value:
             self._pay(contract)
-        elif value is False and not any(self._is_undecided(contract, part) for part in contract.parts):
+        elif value is False and not any(self.is_undecided(contract, part) for part in contract.parts):
             self._refund(contract)
 
     @staticmethod
-    def _is_undecided(contract: Contract, part: Part) -> bool:
+    def is_undecided(contract: Contract, part: Part) -> bool:
         """Return whether it is not final yet whose bond is forfeited; who was not due yet keeps its own."""
         return part.state == "waiting" or (contract.is_overdue and part.state == "open")
 
@@ -515,10 +404,7 @@ class Contracts(Mechanism):
         for deadline_id in (contract.deadline_id, *contract.time_ids):
             context.deadlines.cancel(deadline_id)
         contract.deadline_id, contract.time_ids = 0, []
-        for attestation in contract.attestations.values():
-            context.deadlines.cancel(attestation.deadline_id)
-            attestation.deadline_id = 0
-            self.attested.pop(attestation.number, None)
+        self.attesting.drop(contract)
         for part in contract.parts:
             if part.settlement and part.state in ("open", "waiting"):
                 context.announce(SettlementCalledOff(part.settlement))
@@ -532,10 +418,10 @@ class Contracts(Mechanism):
             event = ContractEnded(contract=number, outcome=outcome, paid=paid.get(name, 0))
             context.emit(context.agents[name], event)
 
-    # ── indexes, telling, asking ────────────────────────────────────────────────────────────────
+    # ── indexes, telling ────────────────────────────────────────────────────────────────────────
 
     def _index(self, contract: Contract) -> None:
-        for name in (*contract.listeners(), *self._attesters(contract)):
+        for name in (*contract.listeners(), *contract.attesters()):
             self.by_agent.setdefault(name, {})[contract.number] = None
         for task in contract.tasks:
             self.by_task.setdefault(task, {})[contract.number] = None
@@ -543,7 +429,7 @@ class Contracts(Mechanism):
         self.proposed[owner] = self.proposed.get(owner, 0) + 1
 
     def _unindex(self, contract: Contract) -> None:
-        for name in dict.fromkeys((*contract.listeners(), *self._attesters(contract))):
+        for name in dict.fromkeys((*contract.listeners(), *contract.attesters())):
             numbers = self.by_agent[name]
             del numbers[contract.number]
             if not numbers:
@@ -558,63 +444,17 @@ class Contracts(Mechanism):
         if not self.proposed[owner]:
             del self.proposed[owner]
 
-    def _reject_unknown(self, command: Command, number: int) -> Outcome:
+    def reject_unknown(self, command: Command, number: int) -> Outcome:
+        """Reject what names a contract that has ended or never was."""
         ended = self.ended.get(number)
         if ended is not None:
             return self.context.reject(command, Reason.WRONG_STATE, f"contract {number} has ended: {ended.state}")
         return self.context.reject(command, Reason.UNKNOWN_CONTRACT, f"no contract {number}")
 
-    def _tell(self, contract: Contract, make: Callable[[], Event]) -> None:
+    def tell(self, contract: Contract, make: Callable[[], Event]) -> None:
+        """Send payer and assignees an event each."""
         for name in contract.listeners():
             self.context.emit(self.context.agents[name], make())
-
-    def _get(self, agent: AgentRecord, query: GetContract) -> ContractResult:
-        contract = self.live.get(query.contract) or self.ended.get(query.contract)
-        readers = [] if contract is None else [*contract.listeners(), *self._attesters(contract)]
-        if contract is None or not (agent.agent_id in readers or "operator" in agent.roles):
-            message = f"no contract {query.contract} in which {agent.agent_id} has a part"
-            raise NotFound(message)
-        return ContractResult(contract=self._view(contract))
-
-    def _list(self, agent: AgentRecord, query: ListContracts) -> ContractsResult:
-        numbers = sorted(number for number in self.by_agent.get(agent.agent_id, ()) if number > query.after)
-        page = numbers[: query.limit]
-        views = [self._view(self.live[number]) for number in page]
-        return ContractsResult(contracts=views, next=page[-1] if len(numbers) > query.limit else None)
-
-    def _view(self, contract: Contract) -> ContractView:
-        parts = [
-            PartView(
-                name=part.name,
-                assignee=part.assignee,
-                share=part.share,
-                bond=part.bond,
-                deliver_by_us=part.deliver_by_us,
-                signed=part.assignee in contract.signed,
-                attester=part.attester,
-                settlement=part.settlement or None,
-                delivered={"completed": True, "failed": False}.get(part.state),
-            )
-            for part in contract.parts
-        ]
-        statements = [
-            StatementView(statement=each.statement, attestation=each.number, holds=each.holds, is_final=each.is_final)
-            for each in contract.attestations.values()
-        ]
-        return ContractView(
-            contract=contract.number,
-            title=contract.title,
-            payer=contract.payer,
-            total=contract.total,
-            state=contract.state,
-            sign_by_us=contract.sign_by_us,
-            evaluate_by_us=contract.evaluate_by_us,
-            parts=parts,
-            condition=contract.condition,
-            detail=contract.detail,
-            holds=self.value_of(contract) if contract.state == "bound" else None,
-            statements=statements,
-        )
 
     def metrics(self) -> Iterable[Row]:
         """Return what operators may want to watch."""
@@ -629,32 +469,7 @@ class Contracts(Mechanism):
 
     def invariants(self) -> Sequence[str]:
         """Return the broken invariants of contracts and their escrows."""
-        broken: list[str] = []
-        waiting = 0
-        for contract in self.live.values():
-            broken.extend(f"{name}: {contract.number}" for name in self._problems(contract))
-            waiting += sum(not attestation.is_final for attestation in contract.attestations.values())
-        if waiting != len(self.attested):
-            broken.append("attestations_that_are_not_final_are_listed")
-        return broken
-
-    def _problems(self, contract: Contract) -> Iterable[str]:
-        deadlines = self.context.deadlines
-        if self.context.cashier.in_escrow(escrow_of(contract.cause)) != contract.in_escrow():
-            yield "escrow_equals_shares_and_signed_bonds"
-        waits = bool(contract.deadline_id) and deadlines.due_us(contract.deadline_id) is not None
-        if waits == contract.is_overdue:
-            yield "contracts_end"
-        if contract.state == "bound" and len(contract.signed) != len(contract.assignees()):
-            yield "all_have_signed_what_binds"
-        if contract.state == "bound" and not all(part.settlement for part in contract.parts):
-            yield "every_part_has_a_settlement"
-        if contract.is_overdue and not self._is_on_its_way(contract):
-            yield "what_is_certain_is_settled"
-
-    def _is_on_its_way(self, contract: Contract) -> bool:
-        waits = any(not attestation.is_final for attestation in contract.attestations.values())
-        return waits or any(self._is_undecided(contract, part) for part in contract.parts)
+        return broken_invariants(self)
 
     def escrows(self) -> Iterable[str]:
         """Return the escrows of all contracts that have not ended."""
@@ -664,21 +479,19 @@ class Contracts(Mechanism):
         """Return the state as plain data."""
         return [
             self._last_number,
-            self._last_attestation,
+            self.attesting.last_number,
             [contract.dump() for contract in self.live.values()],
             [contract.dump() for contract in self.ended.values()],
         ]
 
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave; the indexes follow from it."""
-        self._last_number, self._last_attestation, live, ended = state
+        self._last_number, self.attesting.last_number, live, ended = state
         for fields in live:
             contract = Contract.load(fields)
             self.live[contract.number] = contract
             self._index(contract)
-            for attestation in contract.attestations.values():
-                if not attestation.is_final:
-                    self.attested[attestation.number] = (contract.number, attestation.statement)
+            self.attesting.restore(contract)
         for fields in ended:
             contract = Contract.load(fields)
             self.ended[contract.number] = contract
