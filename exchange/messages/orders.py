@@ -81,6 +81,7 @@ Liquidity = Literal["maker", "taker", "auction"]
 Phase = Literal["open", "auction", "cancel_only", "halted"]
 Settlement = Literal["instant", "delivery", "lease"]
 DeliverSeconds = Annotated[int, Meta(ge=60, le=31_622_400)]
+TermSeconds = Annotated[int, Meta(ge=1, le=31_622_400)]
 ConfirmSeconds = Annotated[int, Meta(ge=60, le=2_592_000)]
 LateHours = Annotated[int, Meta(ge=0, le=720)]
 BondBasisPoints = Annotated[int, Meta(ge=0, le=5_000)]
@@ -172,7 +173,7 @@ class CreateMarket(Command, tag="orders.create_market", kw_only=True):
     late_hours: LateHours | None = None
     late_bp_per_hour: BasisPoints | None = None
     attester: AgentId | None = None
-    term_seconds: DeliverSeconds | None = None
+    term_seconds: TermSeconds | None = None
     compensation_bp: BondBasisPoints | None = None
 
 

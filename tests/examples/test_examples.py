@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +64,100 @@ def test_a_fleet_mends_a_repository() -> None:
     # 100 − the bond of 3 that it lost + 20 for the other task, with its bonus, less the arbitrator's fee.
     assert re.search(r"junior +has 118\.000000 credits of 100", said)
     assert re.search(r"senior +has 132\.000000 credits of 100", said)
+
+
+# ── the lease market ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.slow
+def test_a_lease_market_follows_the_load(tmp_path: Path) -> None:
+    """What is leased, and what it costs, go up and down with the load; all are processes of their own."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "lease_market.py", "--json"],
+        cwd=ROOT, env=environment(TMPDIR=str(tmp_path)), capture_output=True, text=True, timeout=5 * TIMEOUT_S,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert [slot["hour"] for slot in found["slots"]] == list(range(24))
+    for market in ("gpu", "cpu"):
+        slots = sorted((slot[market] for slot in found["slots"]), key=lambda slot: slot["load"])
+        trough, peak = slots[0], slots[-1]
+        assert peak["load"] > trough["load"]
+        assert peak["utilisation"] > 2 * trough["utilisation"]
+        assert all(0 <= slot["leased"] <= found["capacity"][market] for slot in slots)
+        assert found["correlation"][market]["utilisation"] > 0.5
+        assert found["correlation"][market]["price"] > 0.2
+    leases, counts = found["leases"], found["consumers"]
+    assert leases["renewed"] > 0
+    assert leases["released"] > 0
+    assert leases["opened"] == leases["released"] + leases.get("ended", 0)
+    assert counts["sets_acquired"] > 0
+    assert counts["jobs_done"] > 0
+    # Whoever still shows the token of a lease that is over is turned away by the machine itself.
+    assert counts["stale_refused"] == counts["stale_shown"] == leases["released"]
+    assert found["machines"]["refused"] >= counts["stale_refused"]
+    # No fees: what the lessees paid is what the lessors got.
+    assert found["conserved"]
+    assert set(found["conservation"]) == {"credit", "gpu", "cpu"}
+    assert not any(row["difference"] for row in found["conservation"].values())
+    assert sum(found["balances"].values()) == pytest.approx(6_000, abs=1e-3)
+    assert set(found["exit_codes"].values()) == {0}
+    assert set(found["exit_codes"]) == {"hydro", "city", "diesel", "web", "chat", "lab"}
+    assert list(_processes(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for what still runs in /proc")
+@pytest.mark.parametrize(
+    ("victim", "number", "code", "told"),
+    [
+        ("", signal.SIGINT, 130, "stopped, and all its processes with it"),
+        ("hydro", signal.SIGKILL, 1, "the process of hydro ended with exit code -9"),
+    ],
+    ids=["ctrl-c", "a provider dies"],
+)
+def test_a_lease_market_leaves_nothing_behind(
+    tmp_path: Path, victim: str, number: signal.Signals, code: int, told: str
+) -> None:
+    """However its day ends, a sentence says why, and the venue and all agents are stopped."""
+    market = subprocess.Popen(
+        [sys.executable, EXAMPLES / "lease_market.py"],
+        cwd=ROOT, env=environment(TMPDIR=str(tmp_path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert market.stdout is not None
+    for line in market.stdout:
+        if line.startswith("web "):
+            break
+    pid = market.pid if not victim else next(pid for pid, words in _processes(tmp_path) if victim in words)
+    os.kill(pid, number)
+    _, errors = market.communicate(timeout=TIMEOUT_S)
+    assert market.returncode == code, errors
+    assert told in errors
+    assert "Traceback" not in errors
+    assert list(_processes(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_market_of_no_time_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "lease_market.py", "--hour", "0"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "argument --hour: 0 is not a whole number of seconds from 1 to 60" in done.stderr
+
+
+def _processes(place: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the processes, with their arguments, that work on something in a directory."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (directory / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it ended meanwhile
+            continue
+        if any(str(place) in word for word in words):
+            yield int(directory.name), words
 
 
 def _start(serving: Serving, agent: str, program: str, *arguments: str) -> subprocess.Popen[str]:

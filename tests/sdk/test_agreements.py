@@ -94,6 +94,24 @@ def test_amounts_of_events_are_credits(wire: Any) -> None:
 # ── leases ──────────────────────────────────────────────────────────────────────────────────────
 
 
+async def test_a_term_may_be_a_second() -> None:
+    """Capacity can be let for a moment; only a term of no time at all is none."""
+    async with exchange_with_agents() as (exchange, lab, ann, _):
+        admin = (await exchange.operator()).admin
+        await admin.create_market("moments", "core", tick="0.01", reference_price=5, settlement="lease", term_seconds=1)
+        await lab.sell("moments", 1, 5)
+        await ann.leases.acquire(LeaseWish("moments", 1, 5))
+        (lease,) = await ann.leases.list("moments")
+        assert lease.ends_us - lease.started_us == 1_000_000
+        await exchange.advance(1)
+        assert await ann.leases.list("moments") == []
+        assert (await lab.balances())["credit"].available == 105
+        with pytest.raises(ValueError, match="term_seconds"):
+            await admin.create_market(
+                "none", "core", tick="0.01", reference_price=5, settlement="lease", term_seconds=0
+            )
+
+
 async def test_a_lease_is_acquired_and_released() -> None:
     """2 cores at 5 are 10 an hour; after 20 minutes 3.33 have accrued, and released then, 30 minutes are due."""
     async with exchange_with_agents() as (exchange, lab, ann, _):
