@@ -187,7 +187,7 @@ def explain(task: Task) -> str | None:
         return _UNDECIDED.get(task.state)
     is_procurement = task.direction == "procurement"
     side, verb = ("lowest", "is paid") if is_procurement else ("highest", "pays")
-    # Whether the floor was above it is not told, because it would tell of bids.
+    # Nothing tells whether it was the floor that decided.
     floor = "; critical work is paid no less than the venue's floor" if task.critical and is_procurement else ""
     if task.pricing == "first_price":
         return f"the {side} bid won, and {verb} what it bid; of equal bids the earlier one{floor}"

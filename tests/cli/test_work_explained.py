@@ -64,12 +64,13 @@ async def _auction(venue: Serving, bids: tuple[tuple[str, object], ...], terms: 
 def test_before_the_close_nothing_is_told(call: Call, venue: Serving) -> None:
     terms = ("--effort", "1h", "--reserve", 20, "--due-in", "1d")
     number = told(call, "task", "post", "mend it", *terms, *acting(venue, "poster"))["id"]
-    told(call, "task", "bid", number, 12, *acting(venue, "ann"))
+    told(call, "task", "bid", number, "12.3456", *acting(venue, "ann"))
+    assert "bid_above_reserve" in call("task", "bid", number, "20.01", *acting(venue, "ben")).stderr
     shown = Auction(call, venue, number)
     why = "bids are sealed until the auction closes"
     assert shown.fact("state", "why", "winner", "price", "bids") == ("open", why, None, None, None)
     assert f"why {why}" in shown.words
-    assert "12" not in shown.words
+    assert "12.3456" not in shown.words
 
 
 def test_of_several_bids_the_second_price_is_paid(call: Call, venue: Serving) -> None:
