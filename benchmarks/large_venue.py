@@ -21,7 +21,7 @@ from exchange.daemon.host import Host
 from exchange.daemon.venue_files import VenueFiles
 from exchange.engine import Batch
 
-__all__ = ["AGENT", "MARKET", "MID", "levels_of"]
+__all__ = ["AGENT", "MARKET", "MID", "levels_of", "store"]
 
 AGENT: Final = "agent0"
 MARKET: Final = "market0"
@@ -39,16 +39,22 @@ async def make(data: Path, orders: int, tail: int) -> None:
     flow.rest(orders, levels=levels_of(orders))
     taken = len(flow.batches)
     flow.churn(tail)
+    await store(data, flow.batches, [AGENT], taken)
+
+
+async def store(data: Path, batches: list[Batch], agents: list[str], taken: int) -> None:
+    """Write a journal, a snapshot after its first ``taken`` batches, and the credentials of some agents."""
     files = VenueFiles(data)
     keyring = files.create_keyring()
-    keyring.write_agent_creds(AGENT, files.agent_creds(AGENT))
+    for agent in agents:
+        keyring.write_agent_creds(agent, files.agent_creds(agent))
     server = EmbeddedServer(files.nats, keyring)
     await server.start()
     host = Host(send=lambda _subject, _payload: None, now_s=time.monotonic)
-    await _append(server.url, keyring.journal_creds_path, host, flow.batches[:taken])
+    await _append(server.url, keyring.journal_creds_path, host, batches[:taken])
     # With no connection meanwhile, which the server would give up.
     SnapshotStore(files.snapshots).write(host.snapshot())
-    await _append(server.url, keyring.journal_creds_path, host, flow.batches[taken:])
+    await _append(server.url, keyring.journal_creds_path, host, batches[taken:])
     await server.stop()
     files.finish_creation()
 

@@ -1,9 +1,10 @@
-"""Send prepared messages with so many in flight and time every reply: one load process.
+"""Send messages with so many in flight and time every reply: one load process.
 
 Reads one JSON line of settings from standard input (with ``rate``: so many messages per second, not as many as
-can be), says ``ready``, waits for a line, then runs and
+can be, and each encoded when it is due), says ``ready``, waits for a line, then runs and
 writes one JSON object with the start and end (monotonic, seconds) and the sorted latencies in ms to
-the file ``result``.
+the file ``result``; with ``samples`` also, for every message, the time when it was due (as of the epoch) and its
+latency.
 The same code loads the exchange and the raw echo.
 """
 
@@ -14,6 +15,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +27,18 @@ _MID = 10_000
 
 def prepare(
     agent: str, messages: int, per_message: int, seed: int, *, market: str = "cpu", mid: int = _MID
-) -> list[bytes]:
+) -> Iterator[bytes]:
     """Encode the messages: 55 % passive limits, 15 % aggressive, 30 % cancels by the client's id."""
     rng = random.Random(seed)
-    valid_until_us = time.time_ns() // 1_000 + 55_000_000
     session = f"{agent}{rng.randrange(10**9):09d}"
     live: list[str] = []
-    encoded: list[bytes] = []
     for number in range(messages):
+        valid_until_us = time.time_ns() // 1_000 + 55_000_000
         commands = [
             _command(rng, live, f"{session}.{number * per_message + k + 1}", valid_until_us, market, mid)
             for k in range(per_message)
         ]
-        encoded.append(json.dumps(commands if per_message > 1 else commands[0], separators=(",", ":")).encode())
-    return encoded
+        yield json.dumps(commands if per_message > 1 else commands[0], separators=(",", ":")).encode()
 
 
 def _command(
@@ -73,12 +73,15 @@ async def run(settings: dict[str, Any]) -> dict[str, Any]:
         inbox_prefix=f"_INBOX.{agent}",
         ping_interval=5,
     )
-    messages = prepare(
+    total: int = settings["messages"]
+    rate = settings.get("rate")
+    encoded = prepare(
         agent, settings["messages"], settings["per_message"], settings["seed"],
         market=settings.get("market", "cpu"), mid=settings.get("mid", _MID),
     )  # fmt: skip
-    total = len(messages)
+    messages = encoded if rate else list(encoded)
     sent_at = [0.0] * total
+    took = [0.0] * total
     latencies: list[float] = []
     refused = 0
     free = asyncio.Semaphore(settings["in_flight"])
@@ -88,7 +91,9 @@ async def run(settings: dict[str, Any]) -> dict[str, Any]:
 
     async def on_reply(msg: Msg) -> None:
         nonlocal refused
-        latencies.append(time.perf_counter() - sent_at[int(msg.subject[at:])])
+        number = int(msg.subject[at:])
+        took[number] = time.perf_counter() - sent_at[number]
+        latencies.append(took[number])
         if b'"refusal"' in msg.data[:20]:
             refused += 1
         free.release()
@@ -101,7 +106,7 @@ async def run(settings: dict[str, Any]) -> dict[str, Any]:
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     started = time.monotonic()
-    rate, first = settings.get("rate"), time.perf_counter()
+    first, first_s = time.perf_counter(), time.time()
     for number, message in enumerate(messages):
         await free.acquire()
         sent_at[number] = time.perf_counter()
@@ -115,10 +120,16 @@ async def run(settings: dict[str, Any]) -> dict[str, Any]:
         await done.wait()
     ended = time.monotonic()
     await client.close()
-    return {
+    result = {
         "started": started, "ended": ended, "refused": refused,
         "latencies_ms": sorted(round(latency * 1e3, 4) for latency in latencies),
     }  # fmt: skip
+    if settings.get("samples"):
+        result["samples"] = [
+            (round(first_s + due - first, 4), round(latency * 1e3, 4))
+            for due, latency in zip(sent_at, took, strict=True)
+        ]
+    return result
 
 
 def main() -> None:
