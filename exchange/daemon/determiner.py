@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["Determiner", "command_of", "open_problems", "solve_apart"]
 
 _LOOK_S: Final = 0.25
-_START_S: Final = 5.0
-"""So long beside the solving itself a process may take, on a busy machine."""
+_MARGIN_S: Final = 2.0
+"""So long before the venue gives up an answer must be there."""
+_START_SHARE: Final = 0.15
+"""So much of the time a process may need beside the solving itself, on a busy machine."""
+_LEAST_S: Final = 0.5
 _TRIES: Final = 2
 
 log = structlog.get_logger(__name__)
+
+_Key = tuple[int, int]
+"""Number of an auction and revision of its problem."""
 
 
 class Determiner:
@@ -39,7 +46,7 @@ class Determiner:
     def __init__(self, host: Host, submit: Callable[[Command], None]) -> None:
         self._host = host
         self._submit = submit
-        self._tries: dict[tuple[int, int], int] = {}
+        self._tries: dict[_Key, int] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -48,33 +55,65 @@ class Determiner:
             return
         while True:
             await asyncio.sleep(_LOOK_S)
-            for problem in self._next_problems():
-                await self._work_on(problem)
+            keys = self._next_keys()
+            for place, key in enumerate(keys):
+                await self._work_on(key, waiting=len(keys) - place)
 
-    def _next_problems(self) -> list[Problem]:
+    def _next_keys(self) -> list[_Key]:
         """Return what is open and was not tried in vain."""
-        problems = open_problems(self._host.engine)
-        live = {(problem[0], problem[1]) for problem in problems}
+        live = _open_keys(self._host.engine)
         self._tries = {key: tries for key, tries in self._tries.items() if key in live}
-        return [problem for problem in problems if self._tries.get((problem[0], problem[1]), 0) < _TRIES]
+        return [key for key in live if self._tries.get(key, 0) < _TRIES]
 
-    async def _work_on(self, problem: Problem) -> None:
-        key = problem[0], problem[1]
+    async def _work_on(self, key: _Key, waiting: int) -> None:
+        """Solve a problem in its share of the time that is left to all that wait."""
+        engine = self._host.engine
+        # Built only now: it is a copy of all bids.
+        problem = next((each for each in open_problems(engine) if (each[0], each[1]) == key), None)
+        if problem is None:
+            return
         self._tries[key] = self._tries.get(key, 0) + 1
-        answer = await solve_apart(problem)
+        seconds = (_seconds_left(engine, key[0]) - _MARGIN_S) / waiting
+        started = monotonic()
+        answer = await solve_apart(problem, seconds) if seconds > _LEAST_S else None
+        took_s = round(monotonic() - started, 3)
         if answer is None:
-            log.warning("winners were not determined", auction=key[0], tries=self._tries[key])
+            log.warning("winners were not determined", auction=key[0], tries=self._tries[key], seconds=took_s)
             return
         self._tries[key] = _TRIES
-        engine = self._host.engine
+        log.info(
+            "winners determined", auction=key[0], optimal=answer.optimal, pricing=answer.pricing, seconds=took_s,
+            bids=len(problem[4]), winners=len(answer.winners),
+        )  # fmt: skip
         self._submit(command_of(answer, engine.index + 1, engine.time_us))
 
 
 def open_problems(engine: Engine) -> list[Problem]:
     """Return the auctions whose winners are to be found."""
+    packages = _packages(engine)
+    return [] if packages is None else packages.open_problems()
+
+
+def _open_keys(engine: Engine) -> list[_Key]:
+    packages = _packages(engine)
+    if packages is None:
+        return []
+    return [(number, packages.auctions[number].revision) for number in packages.determining]
+
+
+def _packages(engine: Engine) -> Packages | None:
+    """Return the mechanism, unless it does not run."""
     packages = engine.mechanisms.get("packages")
     is_idle = not isinstance(packages, Packages) or "packages" in engine.context.suspended
-    return [] if is_idle else packages.open_problems()  # type: ignore[union-attr]
+    return None if is_idle else packages  # type: ignore[return-value]
+
+
+def _seconds_left(engine: Engine, number: int) -> float:
+    """Return after how many seconds the venue takes the simple rule."""
+    packages = _packages(engine)
+    auction = None if packages is None else packages.auctions.get(number)
+    due_us = None if auction is None else engine.context.deadlines.due_us(auction.deadline_id)
+    return 0.0 if due_us is None else (due_us - engine.time_us) / 1e6
 
 
 def command_of(answer: Answer, index: int, time_us: int) -> DeterminePackages:
@@ -90,8 +129,11 @@ def command_of(answer: Answer, index: int, time_us: int) -> DeterminePackages:
     )
 
 
-async def solve_apart(problem: Problem) -> Answer | None:
-    """Solve a problem in a process of its own; None if that fails or takes too long."""
+async def solve_apart(problem: Problem, seconds: float = SOLVE_S) -> Answer | None:
+    """Solve a problem in a process of its own; None if that fails, or finds nothing in so many seconds.
+
+    The process tells every answer that it finds, each better than the one before; the last one counts.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -100,14 +142,19 @@ async def solve_apart(problem: Problem) -> Answer | None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    answer = None
     try:
-        async with asyncio.timeout(SOLVE_S + _START_S):
-            written, _ = await process.communicate(msgspec.msgpack.encode(problem))
-        return msgspec.msgpack.decode(written, type=Answer)
-    except (TimeoutError, OSError, msgspec.DecodeError):
-        return None
+        with contextlib.suppress(TimeoutError, OSError, msgspec.DecodeError):
+            async with asyncio.timeout(seconds):
+                process.stdin.write(msgspec.msgpack.encode((problem, seconds * (1 - _START_SHARE))))
+                process.stdin.write_eof()
+                while line := await process.stdout.readline():
+                    answer = msgspec.json.decode(line, type=Answer)
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+        await process.wait()
+    return answer
