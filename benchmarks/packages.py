@@ -41,7 +41,7 @@ __all__ = ["run"]
 _DETERMINE_S: Final = 30
 _AFTER_S: Final = 0.5
 """So long after the award orders count as disturbed by it."""
-_START_S: Final = 12
+_START_S: Final = 20
 """So long the daemon and the load have to start."""
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from exchange.solver.determining import SOLVE_S, Answer, Problem, determine
-from exchange.solver.winners import Solution, SolverMissing, solve
+from exchange.solver.winners import Solution, SolverMissing
 
-__all__ = ["SOLVE_S", "Answer", "Problem", "Solution", "SolverMissing", "determine", "solve"]
+__all__ = ["SOLVE_S", "Answer", "Problem", "Solution", "SolverMissing", "determine"]

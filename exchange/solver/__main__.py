@@ -1,4 +1,7 @@
-"""Solve one problem from standard input, as a process of its own: ``python -m exchange.solver``."""
+"""Solve one problem from standard input, as a process of its own: ``python -m exchange.solver``.
+
+Every answer is a line of JSON, each better than the one before: who waits no longer takes the last one.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,23 @@ import sys
 
 import msgspec
 
-from exchange.solver.determining import Problem, determine
+from exchange.solver.determining import Answer, Problem, determine
 
 _NICE = 10
 """Orders come first."""
 
 
 def main() -> None:
-    """Read a problem, write its answer."""
+    """Read a problem and the seconds that it may take, write answers."""
     with contextlib.suppress(OSError):
         os.nice(_NICE)
-    problem = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Problem)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(determine(problem)))
+    problem, seconds = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[Problem, float])
+    _write(determine(problem, seconds, _write))
+
+
+def _write(answer: Answer) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

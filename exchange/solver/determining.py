@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
-from exchange.solver.winners import Bid, best_surplus, solve
+from exchange.solver.cuts import Column
+from exchange.solver.winners import Bid, Solution, best_surplus, columns_of, solve
 
-__all__ = ["SOLVE_S", "Answer", "Problem", "determine"]
+__all__ = ["SOLVE_S", "Answer", "Problem", "determine", "vcg_payments"]
 
 Problem = tuple[int, int, bool, bool, Sequence[Bid]]
 """Number of the auction, revision, whether it is a sale, whether VCG is wanted, and the bids."""
 
-PROBLEM_S: Final = 5.0
-"""So long one problem may be worked on."""
-
 SOLVE_S: Final = 20.0
-"""So long an auction may be worked on: VCG has a problem for every winner."""
+"""So long an auction may be worked on by default: VCG has a problem for every winner."""
+
+_WINNERS_SHARE: Final = 0.6
+"""So much of the time the winners may take; what is left is for ties, and for what VCG asks."""
 
 
 class Answer(NamedTuple):
@@ -30,31 +31,56 @@ class Answer(NamedTuple):
     winners: list[tuple[int, int, int]]
 
 
-def determine(problem: Problem, seconds: float = SOLVE_S) -> Answer:
+def determine(problem: Problem, seconds: float = SOLVE_S, tell: Callable[[Answer], None] | None = None) -> Answer:
     """Find winners, and the VCG payments if every problem that they need was solved to optimality.
 
-    VCG asks of each winner what the others lose by it: the best that is possible without any bid of its owners, less
-    what the others have now. (Clarke 1971, "Multipart pricing of public goods".)
+    ``tell`` hears of what is found on the way: whoever waits no longer can take the last of it.
 
     Raises:
         SolverMissing: SciPy is not installed.
     """
-    auction, revision, is_sale, wants_vcg, bids = problem
+    auction, revision, _, wants_vcg, bids = problem
     until_s = monotonic() + seconds
-    best = solve(bids, min(seconds, PROBLEM_S))
     by_number = {bid[0]: bid for bid in bids}
-    as_bid = [(bid, place, by_number[bid][2][place][2]) for bid, place in best.picks]
+
+    def as_bid(best: Solution) -> Answer:
+        winners = [(bid, place, by_number[bid][2][place][2]) for bid, place in best.picks]
+        return Answer(auction, revision, "pay_as_bid", best.optimal, winners)
+
+    def told(best: Solution) -> None:
+        if tell is not None:
+            tell(as_bid(best))
+
+    columns = columns_of(bids, until_s)
+    best = solve(columns, monotonic() + (until_s - monotonic()) * _WINNERS_SHARE, told)
     if not wants_vcg or not best.optimal:
-        return Answer(auction, revision, "pay_as_bid", best.optimal, as_bid)
-    winners = []
-    for number, place, price in as_bid:
-        owners = set(by_number[number][1])
-        others = [bid for bid in bids if owners.isdisjoint(bid[1])]
-        # They can have at least what they have now.
-        known = best.surplus - by_number[number][2][place][1]
-        without = best_surplus(others, known, min(until_s - monotonic(), PROBLEM_S))
-        if without is None:
-            return Answer(auction, revision, "pay_as_bid", best.optimal, as_bid)
-        gain = best.surplus - without
-        winners.append((number, place, price - gain if is_sale else price + gain))
+        return as_bid(best)
+    told(best)
+    payments = vcg_payments(problem, columns, best, until_s)
+    if payments is None:
+        return as_bid(best)
+    winners = [(bid, place, payment) for (bid, place), payment in zip(best.picks, payments, strict=True)]
     return Answer(auction, revision, "vcg", best.optimal, winners)
+
+
+def vcg_payments(problem: Problem, columns: list[Column], best: Solution, until_s: float) -> list[int] | None:
+    """Return what each winner of the best choice is paid, or pays; None if that is not found in time.
+
+    VCG asks of each winner what the others lose by it: the best that is possible without any bid of its owners, less
+    what the others have now. (Clarke 1971, "Multipart pricing of public goods".)
+    """
+    _, _, is_sale, _, bids = problem
+    by_number = {bid[0]: bid for bid in bids}
+    payments = []
+    for number, place in best.picks:
+        _, surplus, price = by_number[number][2][place]
+        owners = set(by_number[number][1])
+        excluded = {bid[0] for bid in bids if not owners.isdisjoint(bid[1])}
+        others = [column for column in columns if column.bid not in excluded]
+        # They can have at least what they have now.
+        without, is_proven = best_surplus(others, best.surplus - surplus, until_s)
+        if not is_proven:
+            return None
+        gain = best.surplus - without
+        payments.append(price - gain if is_sale else price + gain)
+    return payments

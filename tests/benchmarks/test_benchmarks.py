@@ -30,6 +30,10 @@ import pytest
             },
         ),
         ("idle", {"ack_p99_ratio_10_s", "ack_p99_ratio_60_s", "connect_s", "restart_until_all_served_s"}),
+        (
+            "packages",
+            {"ack_p99_ratio", "ack_p50_ratio", "ack_p99_ms_without", "ack_max_ms_with", "award_s", "solve_ms"},
+        ),
         ("wire", {"throughput_ratio", "ack_p50_ratio", "orders_per_s", "orders_per_s_arrays"}),
     ],
 )

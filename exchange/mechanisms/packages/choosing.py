@@ -59,8 +59,8 @@ def surplus_of(auction: Auction, picks: Sequence[Pick]) -> int:
     return sum([auction.surplus_of(auction.bids[pick.bid].choices[pick.alternative]) for pick in picks])
 
 
-def check(auction: Auction, winners: Sequence[PackageWinner], pricing: Pricing) -> str | None:
-    """Return which rule an answer breaks; None if it may be acted upon."""
+def check(auction: Auction, winners: Sequence[PackageWinner], pricing: Pricing, least: int) -> str | None:
+    """Return which rule an answer breaks; None if it may be acted upon. ``least`` is the greedy choice's surplus."""
     if pricing == "vcg" and auction.terms.pricing != "vcg":
         return "this auction pays as bid"
     for winner in winners:
@@ -71,7 +71,7 @@ def check(auction: Auction, winners: Sequence[PackageWinner], pricing: Pricing) 
     broken = _check_overlap(auction, picks)
     if broken is not None:
         return broken
-    if surplus_of(auction, picks) < surplus_of(auction, greedy(auction)):
+    if surplus_of(auction, picks) < least:
         return "the greedy choice is better"
     return None
 

@@ -382,29 +382,33 @@ class Packages(Mechanism):
         if auction.state != "determining" or command.revision != auction.revision:
             detail = f"auction {auction.number} is {auction.state}, at revision {auction.revision}"
             return context.reject(command, Reason.WRONG_STATE, detail)
-        broken = check(auction, command.winners, command.pricing)
+        least = surplus_of(auction, greedy(auction))
+        broken = check(auction, command.winners, command.pricing, least)
         if broken is not None:
             self.tally.count("refused_total")
             return context.reject(command, Reason.INVALID_DETERMINATION, broken)
         picks = [Pick(winner.bid, winner.alternative, winner.payment) for winner in command.winners]
         context.deadlines.cancel(auction.deadline_id)
-        self._award(auction, picks, command.pricing, is_optimal=command.optimal, by="solver")
+        self._award(auction, picks, command.pricing, least, is_optimal=command.optimal, by="solver")
         return context.accept(command)
 
     def _give_up(self, number: int) -> None:
         """Let the greedy choice win, since no solver has answered in time; everybody pays as bid."""
         auction = self.auctions[number]
-        self._award(auction, greedy(auction), "pay_as_bid", is_optimal=False, by="greedy")
+        picks = greedy(auction)
+        self._award(auction, picks, "pay_as_bid", surplus_of(auction, picks), is_optimal=False, by="greedy")
 
     # ── the award and the end ───────────────────────────────────────────────────────────────────
 
-    def _award(self, auction: Auction, picks: list[Pick], priced: Pricing, *, is_optimal: bool, by: str) -> None:
-        """Give the packages to their winners, and the money to settlements."""
+    def _award(
+        self, auction: Auction, picks: list[Pick], priced: Pricing, least: int, *, is_optimal: bool, by: str
+    ) -> None:
+        """Give the packages to their winners, and the money to settlements; ``least`` is what the simple rule finds."""
         auction.deadline_id = 0
         auction.count = len(auction.bids)
         auction.priced, auction.optimal = priced, is_optimal
         auction.surplus = surplus_of(auction, picks)
-        auction.greedy_surplus = surplus_of(auction, greedy(auction))
+        auction.greedy_surplus = least
         for pick in picks:
             bid = auction.bids[pick.bid]
             choice = bid.choices[pick.alternative]
@@ -439,10 +443,10 @@ class Packages(Mechanism):
         for bid in list(auction.bids.values()):
             self._forget_bid(auction, bid)
         self._retire(auction, outcome)
+        # One list for all: there may be a thousand who are told.
+        winners = winners_of(auction)
         for name in listeners:
-            event = PackagesEnded(
-                auction=auction.number, outcome=outcome, pricing=auction.priced, winners=winners_of(auction)
-            )
+            event = PackagesEnded(auction=auction.number, outcome=outcome, pricing=auction.priced, winners=winners)
             context.emit(context.agents[name], event)
         for award in awards:
             for name, part in award.parts:
