@@ -129,7 +129,7 @@ def command_of(answer: Answer, index: int, time_us: int) -> DeterminePackages:
     )
 
 
-async def solve_apart(problem: Problem, seconds: float = SOLVE_S) -> Answer | None:
+async def solve_apart(problem: Problem, seconds: float = 3 * SOLVE_S) -> Answer | None:
     """Solve a problem in a process of its own; None if that fails, or finds nothing in so many seconds.
 
     The process tells every answer that it finds, each better than the one before; the last one counts.
