@@ -27,7 +27,7 @@ from exchange.mechanisms.facts import (
     SwitchLapsed,
     TaskFinal,
 )
-from exchange.mechanisms.tally import Figure, Tally
+from exchange.mechanisms.tally import Figure, Tally, words
 from exchange.messages.base import Command, Event, Outcome, Query, Result
 from exchange.messages.contracts import (
     AcceptAttestation,
@@ -38,6 +38,7 @@ from exchange.messages.contracts import (
     ContractProposed,
     ContractSigned,
     DeclineContract,
+    EndReason,
     PartDelivered,
     ProposeContract,
     SignContract,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from exchange.mechanisms.tally import Row
-    from exchange.messages.contracts import EndReason
 
 __all__ = ["Contracts"]
 
@@ -83,7 +83,7 @@ class Contracts(Mechanism):
         self._tally = Tally(
             Figure("proposed_total", "Contracts proposed."),
             Figure("bound_total", "Contracts that all have signed."),
-            Figure("ended_total", "Contracts that ended.", ("outcome",)),
+            Figure("ended_total", "Contracts that ended.", ("outcome",), words(EndReason)),
             Figure("paid_credits_total", "Whole credits paid for shares."),
         )
         context.react(SettlementOpened, self._note_opened)

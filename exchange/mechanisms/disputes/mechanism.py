@@ -105,6 +105,7 @@ class Disputes(Mechanism):
             terms_of = getattr(mechanism, "dispute_terms", None)
             if terms_of is not None:
                 self._terms_of[family] = terms_of
+                self._tally.count("opened_total", family, by=0)
 
     # ── stakes ──────────────────────────────────────────────────────────────────────────────────
 

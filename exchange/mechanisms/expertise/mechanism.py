@@ -8,7 +8,7 @@ from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanis
 from exchange.mechanisms.cashier import escrow_of
 from exchange.mechanisms.expertise.offers import Offer, Offers, Session, cause_of
 from exchange.mechanisms.expertise.queries import Queries
-from exchange.mechanisms.expertise.ratings import REVEAL, Ratings, Window
+from exchange.mechanisms.expertise.ratings import PAYMENT, REVEAL, Ratings, Window
 from exchange.mechanisms.expertise.reputation import ONE, Reputations
 from exchange.mechanisms.facts import (
     AgentEnded,
@@ -52,6 +52,8 @@ _BOND_SHARE: Final = 5
 _SCORE_MAX: Final = 100
 _PER_POINT: Final = ONE // _SCORE_MAX
 _WORK: Final = "work"
+_DOMAINS: Final = ((_WORK,), ("help",), (PAYMENT,))
+"""The kinds of domains that settlements are rated in."""
 
 
 class Expertise(Mechanism):
@@ -72,7 +74,7 @@ class Expertise(Mechanism):
             Figure("offers_total", "Offers of help."),
             Figure("sessions_total", "Sessions that began."),
             Figure("session_credits_total", "Prices of all sessions, in whole credits."),
-            Figure("ratings_total", "Ratings that count, by the kind of their domain.", ("domain",)),
+            Figure("ratings_total", "Ratings that count, by the kind of their domain.", ("domain",), _DOMAINS),
         )
         self.reputations = Reputations(context)
         self.ratings = Ratings(context, self.reputations, self.tally, self._end_rating)

@@ -20,7 +20,7 @@ from exchange.mechanisms.leases.lease import Lease, Period
 from exchange.mechanisms.leases.queries import Queries
 from exchange.mechanisms.leases.renewing import Renewing
 from exchange.mechanisms.leases.turns import Turns
-from exchange.mechanisms.tally import Figure, Tally
+from exchange.mechanisms.tally import Figure, Tally, words
 from exchange.messages.base import Command, Outcome, Query, Result
 from exchange.messages.leases import (
     AcquiredLeg,
@@ -31,6 +31,7 @@ from exchange.messages.leases import (
     CollectRent,
     LeaseDecided,
     LeaseDisputed,
+    LeaseEnd,
     LeaseEnded,
     LeaseOpened,
     LeaseOutcome,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
     from exchange.mechanisms.leases.turns import Turn
     from exchange.mechanisms.tally import Row
-    from exchange.messages.leases import LeaseEnd
 
 __all__ = ["LeaseBooks", "Leases"]
 
@@ -104,7 +104,7 @@ class Leases(Mechanism):
         self._queries = Queries(self)
         self.tally = Tally(
             Figure("opened_total", "Leases opened."),
-            Figure("ended_total", "Leases that are over, by how they ended.", ("how",)),
+            Figure("ended_total", "Leases that are over, by how they ended.", ("how",), words(LeaseEnd)),
             Figure("renewed_total", "Terms added to running leases."),
             Figure("turns_total", "Turns of exclusive resources that were given to a bidder."),
             Figure("disputed_total", "Leases that were disputed."),
