@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,13 +19,22 @@ _SHORTEST_S: Final = 1.0
 
 
 def shrink(
-    plan: Plan, violated: str, *, seconds: float = 60.0, say: Callable[[str], None] = lambda _line: None
+    plan: Plan,
+    violated: str,
+    *,
+    seconds: float = inf,
+    steps: float = inf,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Plan:
-    """Return the smallest plan found that violates the same property: with fewer faults, less noise, sooner."""
+    """Return the smallest plan found that violates the same property: with fewer faults, less noise, sooner.
+
+    The search ends after ``seconds``, or when it has found something smaller ``steps`` times.
+    """
     until_s = monotonic() + seconds
     smaller = True
-    while smaller:
+    while smaller and steps > 0:
         smaller = False
+        steps -= 1
         for what, candidate in _smaller(plan):
             if monotonic() > until_s:
                 return plan
