@@ -57,6 +57,7 @@ CASES = [
     Case("ExchangeLiensGrow", "paid bit by bit", {OWED: "500-5x100"}, "15h", fires=False),
     Case("ExchangeLiensGrow", "on and on", {OWED: "0+2x100"}, "11h", fires=False),
     Case("ExchangeLiensGrow", "on and on for half a day", {OWED: "0+2x100"}, "13h", fires=True),
+    Case("ExchangeLiensGrow", "on and on by little", {OWED: "70+0.01x100"}, "13h", fires=True),
     Case("ExchangeLiensGrow", "with a standby", {OWED: "0+2x100", OWED_TOO: "0+2x100"}, "13h", fires=True),
     Case("ExchangeArbitratorsFew", "no work", {ARBITRATORS: "0x20", LIVE: "0x20"}, "2h", fires=False),
     Case("ExchangeArbitratorsFew", "enough", {ARBITRATORS: "3x20", LIVE: "7x20"}, "2h", fires=False),
@@ -65,7 +66,7 @@ CASES = [
     Case("ExchangeDisputesUndecided", "none today", {UNDECIDED: "4x200"}, "30h", fires=False),
     Case("ExchangeDisputesUndecided", "one", {UNDECIDED: "0x150 1x50"}, "30h", fires=True),
     Case("ExchangeDisputeLate", "no dispute", {OPENED: "0x500"}, "80h", fires=False),
-    Case("ExchangeDisputeLate", "two days", {OPENED: "0x5 3600x500"}, "49h", fires=False),
+    Case("ExchangeDisputeLate", "more than half a day left", {OPENED: "0x5 3600x500"}, "60h", fires=False),
     Case("ExchangeDisputeLate", "half a day left", {OPENED: "0x5 3600x500"}, "62h", fires=True),
     Case("ExchangeDisputeLate", "the next one is young", {OPENED: "0x5 3600x350 200000x100"}, "62h", fires=False),
 ]

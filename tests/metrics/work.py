@@ -61,4 +61,4 @@ class Scraped:
 @cache
 def scraped() -> Scraped:
     """Return what venues exported in which all mechanisms were busy."""
-    return Scraped(1, 2, 3, steps=4_000)
+    return Scraped(1, 2, 3, 4, steps=4_000)
