@@ -1,12 +1,17 @@
-"""Refuse to test a compiled core that is older than its sources."""
+"""Refuse to test a compiled core that is older than its sources; let no property fail because the machine is busy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import exchange
+
+# Here, so that it holds whichever tests are run: an example that has to wait for the processor has failed nothing.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:
