@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+from msgspec import to_builtins
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exchange.cli._bus import connected
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from exchange.adapters.snapshot_copies import SnapshotCopies
+    from exchange.daemon.determinations import Determinations
     from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import Audit
 
@@ -51,12 +53,14 @@ def verify(
     journal_creds: Path | None = None,
     archive: Path | None = None,
     invariants_every: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    no_solve: bool = False,
     json: Json = False,
 ) -> int:
     """Replay the journal from where it begins and prove the venue; exit with 1 if anything is wrong.
 
     Proved are the chain of hashes, the outputs of every record, all invariants, the conservation of every
-    asset, that nothing acknowledged here is missing, and the snapshots and their copies. A running venue is read
+    asset, that nothing acknowledged here is missing, and the snapshots and their copies; and that the winners of
+    package auctions are the best ones, where the leader said so. A running venue is read
     as it runs. Where no daemon runs, a private copy of the store is read, so that nothing in the data directory
     changes. A journal that was trimmed is proved from genesis with its archive, else from the oldest good snapshot.
 
@@ -72,11 +76,13 @@ def verify(
         Directory with the records that the journal was trimmed of.
     invariants_every
         Check the invariants after every so many records, too, to find the one that broke them (slow).
+    no_solve
+        Believe that the winners of package auctions are the best ones; to find them again takes up to a minute each.
     """
     if archive is not None and not archive.is_dir():
         message = f"there is no archive {archive}"
         raise CliError(message)
-    audit, text = asyncio.run(_verify(data, nats, journal_creds, archive, invariants_every))
+    audit, text = asyncio.run(_verify(data, nats, journal_creds, archive, invariants_every, solve=not no_solve))
     if json:
         print_json(_facts(audit))
     else:
@@ -85,7 +91,13 @@ def verify(
 
 
 async def _verify(
-    data: Path | None, nats: str | None, journal_creds: Path | None, archive: Path | None, invariants_every: int
+    data: Path | None,
+    nats: str | None,
+    journal_creds: Path | None,
+    archive: Path | None,
+    invariants_every: int,
+    *,
+    solve: bool,
 ) -> tuple[Audit, str]:
     from exchange.adapters.archive import Archive
     from exchange.adapters.journal import Journal
@@ -111,6 +123,7 @@ async def _verify(
                 copies=await _copies(client),
                 archive=None if archive is None else Archive(archive),
                 invariants_every=invariants_every,
+                solve=solve,
                 on_progress=on_progress,
             )
     return audit, source.text
@@ -219,6 +232,7 @@ def _facts(audit: Audit) -> dict[str, Any]:
         "high_water": audit.high_water,
         "snapshots": audit.snapshots,
         "copies": audit.copies,
+        "determinations": to_builtins(audit.determinations),
         "assets": [
             {
                 "asset": proof.asset,
@@ -257,6 +271,7 @@ def _print(audit: Audit, text: str) -> None:
                 f"up to record {audit.high_water:,}" if audit.high_water else "nothing noted here",
             ),
             ("snapshots", f"{audit.snapshots} hold the states that the journal brings forth, {audit.copies} copies"),
+            ("winners", _determinations(audit.determinations)),
             *((f"  {proof.asset}", _proof(proof)) for proof in audit.assets),
         ]
     )
@@ -272,6 +287,26 @@ def _print(audit: Audit, text: str) -> None:
         say("good: chain, outputs, invariants and conservation hold for every record")
     elif audit.records < audit.last_index:
         say(f"Records up to {audit.records} are good; those after it were not judged.")
+
+
+def _determinations(counts: Determinations) -> str:
+    """Say of how many auctions it is known that their winners are the best ones."""
+    if counts.solver == "skipped":
+        return "believed, where a leader said that they are the best ones"
+    if not counts.found:
+        return "no package auction was awarded on the word of a solver"
+    text = f"{counts.found} package auctions awarded on the word of a solver"
+    if not counts.claimed_optimal:
+        return f"{text}, none of them as the best possible"
+    text += f", {counts.claimed_optimal} of them as the best possible: {counts.confirmed} are"
+    if counts.refuted:
+        text += f", {counts.refuted} ARE NOT"
+    if counts.unsolved:
+        why = "SciPy is not installed" if counts.solver == "missing" else "not solved again in time"
+        text += f", {counts.unsolved} not known ({why})"
+    if counts.payments_confirmed or counts.payments_refuted:
+        text += f"; payments by VCG: {counts.payments_confirmed} right, {counts.payments_refuted} wrong"
+    return text
 
 
 def _proof(proof: Any) -> str:

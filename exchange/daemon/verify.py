@@ -3,7 +3,8 @@
 What is proved: every record chains to the one before and brings forth the outputs it was written with;
 every invariant of the ledger and of the mechanisms holds; every asset is conserved, by running totals and
 by counting every balance; the journal reaches what was acknowledged here, unchanged; and the snapshots
-that were taken here, and their copies, are whole and hold the states that it brings forth.
+that were taken here, and their copies, are whole and hold the states that it brings forth. Where a leader
+said that winners of an auction are the best ones, they are sought again.
 
 A journal that was trimmed is proved from genesis with its archive, else from the oldest good snapshot that
 its records chain to.
@@ -23,6 +24,7 @@ from exchange.adapters.fenced_log import JournalGap, NoAnswer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
 from exchange.adapters.snapshots import Snapshot, SnapshotCorrupt, decode_snapshot
+from exchange.daemon.determinations import Determinations, answers_of, look_over, problems_before
 from exchange.daemon.host import Host
 from exchange.engine import hash_state
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from exchange.adapters.snapshot_copies import SnapshotCopies
     from exchange.adapters.snapshots import SnapshotStore
+    from exchange.daemon.determinations import Determined
     from exchange.engine import Engine
 
     class Records(Protocol):
@@ -104,6 +107,7 @@ class Audit(msgspec.Struct, kw_only=True):
     high_water: int | None = None
     snapshots: int = 0
     copies: int = 0
+    determinations: Determinations = msgspec.field(default_factory=Determinations)
     assets: list[AssetProof] = []
     problems: list[Problem] = []
     seconds: float = 0.0
@@ -133,16 +137,18 @@ async def audit_journal(
     copies: SnapshotCopies | None = None,
     archive: Archive | None = None,
     invariants_every: int = 0,
+    solve: bool = True,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Audit:
     """Replay a journal from where its records begin and return what was found.
 
     Invariants are checked at the end, and after every ``invariants_every`` records if that is not 0 (slow).
     ``high_water`` must have been read before this is called: a running venue goes on. ``copies`` are those that
-    the server keeps and must be open; ``archive`` has what the journal was trimmed of.
+    the server keeps and must be open; ``archive`` has what the journal was trimmed of. Without ``solve`` it is
+    believed that the winners of auctions are the best ones.
     """
     for _ in range(_ATTEMPTS):
-        auditor = _Auditor(journal, high_water, snapshots, copies, archive, invariants_every, on_progress)
+        auditor = _Auditor(journal, high_water, snapshots, copies, archive, invariants_every, on_progress, solve=solve)
         audit = await auditor.run()
         if not auditor.was_overtaken:
             break
@@ -161,6 +167,8 @@ class _Auditor:
         archive: Archive | None,
         invariants_every: int,
         on_progress: Callable[[int, int], None],
+        *,
+        solve: bool,
     ) -> None:
         self._journal = journal
         self._high_water = high_water
@@ -169,6 +177,7 @@ class _Auditor:
         self._archive = archive
         self._invariants_every = invariants_every
         self._on_progress = on_progress
+        self._solve = solve
         self._host = _new_host()
         self._audit = Audit(last_index=0, problems=[])
         self._taken: set[int] = set()
@@ -182,6 +191,8 @@ class _Auditor:
         audit = self._audit
         audit.first_index = await self._journal.first_index()
         audit.last_index = await self._journal.last_index()
+        if not self._solve:
+            audit.determinations.solver = "skipped"
         if audit.last_index == 0:
             self._add(None, "empty", "the journal holds no record, not even a genesis")
         else:
@@ -298,6 +309,7 @@ class _Auditor:
 
     async def _replay(self, index: int, body: bytes) -> bool:
         """Replay one record; return whether it is good."""
+        before = self._problems_before(body)
         problem = _replay_one(self._host, index, body, self._audit)
         if problem is None and self._high_water is not None and index == self._high_water[0]:
             problem = _compare_mark(self._host, self._high_water)
@@ -308,12 +320,25 @@ class _Auditor:
         if problem is not None:
             self._audit.problems.append(problem)
             return False
+        for determined, answer in answers_of(self._host, before):
+            # The journal is good all the same: these are the records, and what they bring forth.
+            for text in await look_over(determined, answer, self._audit.determinations):
+                self._add(index, "winners", text)
         for is_copy, indexes in ((False, self._taken), (True, self._copied)):
             if index in indexes:
                 await self._compare_snapshot(index, is_copy=is_copy)
         if index % _REPORT_EVERY == 0 or index == self._audit.last_index:
             self._on_progress(index, self._audit.last_index)
         return True
+
+    def _problems_before(self, body: bytes) -> list[Determined]:
+        """Return which problems a record may answer; of one that cannot be read the replay will say so."""
+        if not self._solve:
+            return []
+        try:
+            return problems_before(self._host, body)
+        except JournalCorrupt:
+            return []
 
     def _compare_archive(self, end: tuple[int, bytes]) -> Problem | None:
         if self._host.hash == end[1]:

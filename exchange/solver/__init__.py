@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exchange.solver.determining import SOLVE_S, Answer, Problem, determine
+from exchange.solver.reviewing import Review, review
 from exchange.solver.winners import Solution, SolverMissing
 
-__all__ = ["SOLVE_S", "Answer", "Problem", "Solution", "SolverMissing", "determine"]
+__all__ = ["SOLVE_S", "Answer", "Problem", "Review", "Solution", "SolverMissing", "determine", "review"]
