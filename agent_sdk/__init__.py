@@ -178,6 +178,7 @@ from agent_sdk.work_events import (
     WorkLeaseRenewed,
 )
 from agent_sdk.work_models import (
+    DecidedBid,
     Delivery,
     PlacedBid,
     PostedTask,
@@ -222,6 +223,7 @@ __all__ = [
     "ContractPart",
     "ContractProposed",
     "CredentialsError",
+    "DecidedBid",
     "Delivery",
     "Dispute",
     "DisputeDecided",

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from agent_sdk.markets import credits_from
 from agent_sdk.money import to_credits
 from agent_sdk.reading import Namespace, page_through, read
-from agent_sdk.work_models import PlacedBid, PostedTask, SealedBid, StandingBid, Task, TaskTerms
+from agent_sdk.work_models import DecidedBid, PlacedBid, PostedTask, SealedBid, StandingBid, Task, TaskTerms
 from exchange.messages.tasks import (
     AcceptOffer,
+    AllBidsResult,
     BidOnTask,
     CancelTask,
     ClearStandingBid,
     DeclineOffer,
     GetStandingBid,
     GetTask,
+    ListAllBids,
     ListBids,
     ListTasks,
     PostTask,
@@ -179,6 +181,16 @@ class Tasks(Namespace):
             found.extend(read(SealedBid, view) for view in result.bids)
             after = result.next
         return found
+
+    async def all_bids(self, task: int) -> list[DecidedBid]:
+        """Return all bids that an award was decided among, the earliest first, to who rules in a dispute about it.
+
+        Raises:
+            NotFound: There is no such dispute, or the agent has no seat in it.
+
+        """
+        result = await self._connection.query(ListAllBids(task=task), AllBidsResult)
+        return [read(DecidedBid, view) for view in result.bids]
 
     async def standing_bid(self) -> StandingBid | None:
         """Return the agent's standing bid, if it has one."""

@@ -9,6 +9,7 @@ from agent_sdk.money import Number
 from agent_sdk.reading import Credits
 
 __all__ = [
+    "DecidedBid",
     "Delivery",
     "PlacedBid",
     "PostedTask",
@@ -45,6 +46,15 @@ class SealedBid:
     task: int
     price: Credits
     held: Credits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedBid:
+    """Describe one of the bids that an award was decided among, to the panel of a dispute."""
+
+    agent: str
+    price: Credits
+    is_standing: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,13 +25,16 @@ from exchange.messages.base import (
 
 __all__ = [
     "AcceptOffer",
+    "AllBidsResult",
     "BidOnTask",
     "CancelTask",
     "ClearStandingBid",
+    "DecidedBidView",
     "DeclineOffer",
     "Direction",
     "GetStandingBid",
     "GetTask",
+    "ListAllBids",
     "ListBids",
     "ListTasks",
     "PostTask",
@@ -262,6 +265,12 @@ class ListBids(Query, tag="tasks.bids"):
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 200
 
 
+class ListAllBids(Query, tag="tasks.all_bids"):
+    """Ask for all bids that an award was decided among: only who has a seat in a dispute about it may."""
+
+    task: TaskId
+
+
 class GetStandingBid(Query, tag="tasks.standing_bid"):
     """Ask for the agent's own standing bid."""
 
@@ -321,6 +330,20 @@ class TaskBidView(msgspec.Struct, kw_only=True):
     task: int
     price: int
     held: int
+
+
+class DecidedBidView(msgspec.Struct, kw_only=True):
+    """Describe a bid that an award was decided among, the earliest first, to the panel of a dispute."""
+
+    agent: str
+    price: int
+    is_standing: bool
+
+
+class AllBidsResult(Result, tag="task_all_bids", kw_only=True):
+    """Answer ``ListAllBids``."""
+
+    bids: list[DecidedBidView]
 
 
 class TaskBidsResult(Result, tag="task_bids", kw_only=True):

@@ -107,6 +107,12 @@ class Disputes(Mechanism):
                 self._terms_of[family] = terms_of
                 self._tally.count("opened_total", family, by=0)
 
+    def has_seat(self, agent_id: str, family: str, number: int) -> bool:
+        """Return whether an agent rules, or has ruled, in an undecided dispute about something."""
+        dispute = self.live.get(self._by_subject.get((family, number), 0))
+        seat = None if dispute is None else dispute.seat_of(agent_id)
+        return seat is not None and seat.state in ("pending", "ruled")
+
     # ── stakes ──────────────────────────────────────────────────────────────────────────────────
 
     def stake(self, agent: AgentRecord, command: Stake) -> Outcome:

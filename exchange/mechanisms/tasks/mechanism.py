@@ -58,6 +58,13 @@ class Reputations(Protocol):
         """Return score and evidence in millionths."""
 
 
+class Panels(Protocol):
+    """Say what this mechanism needs to know about disputes."""
+
+    def has_seat(self, agent_id: str, family: str, number: int) -> bool:
+        """Return whether an agent rules about something that is disputed."""
+
+
 class Tasks(Mechanism):
     """Keep tasks, their sealed bids, and the standing bids."""
 
@@ -104,6 +111,7 @@ class Tasks(Mechanism):
             Figure("declined_total", "Offers to standing bids that were declined."),
         )
         self._reputations: Reputations | None = None
+        self.panels: Panels | None = None
         self._closing = Closing(self)
         self._queries = Queries(self)
         context.cashier.on_debit(self)
@@ -115,8 +123,9 @@ class Tasks(Mechanism):
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
-        """Find the reputations, if the venue keeps any."""
+        """Find the reputations and the panels of disputes, if the venue has any."""
         self._reputations = mechanisms.get("expertise")  # type: ignore[assignment]  # by its shape
+        self.panels = mechanisms.get("disputes")  # type: ignore[assignment]  # by its shape
 
     def commands(self) -> Mapping[type[Command], CommandRule]:
         """Return the rule of every command of the family."""

@@ -1,4 +1,4 @@
-"""Answer what may be known of tasks: of bids nothing but one's own before the award."""
+"""Answer what may be known of tasks: of bids nothing but one's own before the award, and all to a panel only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from exchange.mechanisms.base import NotFound
 from exchange.messages.tasks import (
+    AllBidsResult,
+    DecidedBidView,
     GetStandingBid,
     GetTask,
+    ListAllBids,
     ListBids,
     ListTasks,
     StandingBidResult,
@@ -42,6 +45,7 @@ class Queries:
             GetTask: self._get,
             ListTasks: self._list,
             ListBids: self._bids,
+            ListAllBids: self._all_bids,
             GetStandingBid: self._standing_bid,
         }
 
@@ -71,6 +75,17 @@ class Queries:
             bid = self._tasks.tasks[number].bids[agent.owner]
             found.append(TaskBidView(task=number, price=bid.price, held=bid.held))
         return TaskBidsResult(bids=found, next=page[-1] if len(numbers) > query.limit else None)
+
+    def _all_bids(self, agent: AgentRecord, query: ListAllBids) -> AllBidsResult:
+        task = self._tasks.tasks.get(query.task) or self._tasks.ended.get(query.task)
+        settlement = 0 if task is None or task.award is None else task.award.settlement
+        panels = self._tasks.panels
+        if task is None or panels is None or not panels.has_seat(agent.agent_id, "settlements", settlement):
+            message = f"no disputed award of a task {query.task} about which {agent.agent_id} is to rule"
+            raise NotFound(message)
+        bids = sorted(task.decided.values(), key=lambda bid: bid.bid)
+        views = [DecidedBidView(agent=bid.agent, price=bid.price, is_standing=bid.is_standing) for bid in bids]
+        return AllBidsResult(bids=views)
 
     def _standing_bid(self, agent: AgentRecord, query: GetStandingBid) -> StandingBidResult:
         del query
