@@ -193,7 +193,10 @@ class PackagesClosed(AgentEvent):
 
 @dataclass(frozen=True, slots=True)
 class PackagesEnded(AgentEvent):
-    """A package auction that was posted or bid for ended; settlements with the winners follow."""
+    """A package auction that was posted or bid for ended; settlements with the winners follow.
+
+    ``winners``: all of them for the poster, for everybody else what it won itself; ``packages.get`` has the rest.
+    """
 
     auction: int
     outcome: str

@@ -223,7 +223,10 @@ class PackagesClosed(Event, tag="packages.closed", kw_only=True):
 
 
 class PackagesEnded(Event, tag="packages.ended", kw_only=True):
-    """Tell poster and bidders how an auction ended, and who won what; the settlements follow to the parties."""
+    """Tell poster and bidders how an auction ended; the settlements follow to the parties.
+
+    ``winners``: the poster is told all, everybody else what it won itself; ``packages.get`` tells the rest.
+    """
 
     auction: int
     outcome: EndReason

@@ -60,8 +60,9 @@ async def test_a_team_signs_and_wins() -> None:
         assert (winner.bidder, winner.price, winner.payment, winner.discount) == ("ben", 30, 38, 8)
         assert winner.parts == {"ben": Decimal("25.333333"), "cid": Decimal("12.666667")}
         assert await heard(ann, PackagesClosed)
-        (ended,) = await heard(ann, PackagesEnded)
-        assert ended.winners == auction.winners
+        for agent, told in ((poster, auction.winners), (cid, auction.winners), (ann, ())):
+            (ended,) = await heard(agent, PackagesEnded)
+            assert ended.winners == told
         assert [settlement.origin for settlement in await cid.settlements.list()] == [f"packages:{opened.id}"]
 
 

@@ -8,9 +8,11 @@ from exchange.mechanisms.cashier import escrow_of
 from exchange.mechanisms.shares import largest_remainder
 
 if TYPE_CHECKING:
-    from exchange.messages.packages import Direction, EndReason, PackagesState, Pricing
+    from collections.abc import Sequence
 
-__all__ = ["Auction", "Award", "Bid", "Choice", "Terms"]
+    from exchange.messages.packages import Alternative, Direction, EndReason, PackagesState, Pricing
+
+__all__ = ["Auction", "Award", "Bid", "Choice", "Terms", "choices_of"]
 
 
 class Terms(NamedTuple):
@@ -178,3 +180,20 @@ class Auction:
             made = tuple((agent, amount) for agent, amount in parts)
             auction.awards.append(Award(bidder, alternative, tuple(items), price, payment, made))
         return auction
+
+
+def choices_of(auction: Auction, alternatives: Sequence[Alternative]) -> tuple[Choice, ...] | str:
+    """Return the alternatives of a bid with their items by place, or what is wrong with them."""
+    places = {name: place for place, name in enumerate(auction.terms.names)}
+    choices: list[Choice] = []
+    for alternative in alternatives:
+        items: dict[int, None] = {}
+        for name in alternative.items:
+            place = places.get(name)
+            if place is None:
+                return f"the auction has no item {name}"
+            items[place] = None
+        if len(items) != len(alternative.items):
+            return "an alternative names every item once"
+        choices.append(Choice(tuple(sorted(items)), alternative.price))
+    return tuple(choices)

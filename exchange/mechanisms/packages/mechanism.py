@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.cashier import escrow_of, whole_credits
 from exchange.mechanisms.facts import AgentEnded, SettlementAgreed, SettlementTerms, SwitchLapsed
-from exchange.mechanisms.packages.auction import Auction, Award, Bid, Choice, Terms
+from exchange.mechanisms.packages.auction import Auction, Award, Bid, Terms, choices_of
 from exchange.mechanisms.packages.choosing import Pick, Problem, check, greedy, surplus_of
 from exchange.mechanisms.packages.invariants import broken_invariants
 from exchange.mechanisms.packages.queries import Queries, winners_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from exchange.mechanisms.tally import Row
-    from exchange.messages.packages import DropReason, EndReason, Pricing
+    from exchange.messages.packages import DropReason, EndReason, Pricing, WinnerView
 
 __all__ = ["Packages"]
 
@@ -189,7 +189,7 @@ class Packages(Mechanism):
         problem = self._check_team(auction, agent, command, weights)
         if problem is not None:
             return context.reject(command, *problem)
-        choices = _choices(auction, command)
+        choices = choices_of(auction, command.alternatives)
         if isinstance(choices, str):
             return context.reject(command, Reason.INVALID_PACKAGE_BID, choices)
         owners = tuple(dict.fromkeys([context.agents[name].owner for name in weights]))
@@ -443,14 +443,23 @@ class Packages(Mechanism):
         for bid in list(auction.bids.values()):
             self._forget_bid(auction, bid)
         self._retire(auction, outcome)
-        # One list for all: there may be a thousand who are told.
-        winners = winners_of(auction)
-        for name in listeners:
-            event = PackagesEnded(auction=auction.number, outcome=outcome, pricing=auction.priced, winners=winners)
-            context.emit(context.agents[name], event)
+        self._tell_ended(auction, outcome, listeners)
         for award in awards:
             for name, part in award.parts:
                 self._agree(auction, award, name, part)
+
+    def _tell_ended(self, auction: Auction, outcome: EndReason, listeners: list[str]) -> None:
+        """Tell the poster all awards, and everybody else its own: a thousand copies of all would hold up orders."""
+        views = winners_of(auction)
+        told: dict[str, list[WinnerView]] = {auction.terms.poster: views}
+        for award, view in zip(auction.awards, views, strict=True):
+            for name, _ in award.parts:
+                told.setdefault(name, []).append(view)
+        for name in listeners:
+            event = PackagesEnded(
+                auction=auction.number, outcome=outcome, pricing=auction.priced, winners=told.get(name, [])
+            )
+            self.context.emit(self.context.agents[name], event)
 
     def _agree(self, auction: Auction, award: Award, name: str, part: int) -> None:
         """Let one member's part be settled: who is paid delivers."""
@@ -588,20 +597,3 @@ class Packages(Mechanism):
     def _index_bid(self, auction: Auction, bid: Bid) -> None:
         for name in bid.weights:
             self.bids_of.setdefault(name, {})[bid.number] = auction.number
-
-
-def _choices(auction: Auction, command: BidOnPackages) -> tuple[Choice, ...] | str:
-    """Return the alternatives of a bid with their items by place, or what is wrong with them."""
-    places = {name: place for place, name in enumerate(auction.terms.names)}
-    choices: list[Choice] = []
-    for alternative in command.alternatives:
-        items: dict[int, None] = {}
-        for name in alternative.items:
-            place = places.get(name)
-            if place is None:
-                return f"the auction has no item {name}"
-            items[place] = None
-        if len(items) != len(alternative.items):
-            return "an alternative names every item once"
-        choices.append(Choice(tuple(sorted(items)), alternative.price))
-    return tuple(choices)
