@@ -17,7 +17,7 @@ from exchange.messages.packages import DeterminePackages, PackageWinner
 from exchange.solver import SOLVE_S, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from exchange.daemon.host import Host
     from exchange.engine import Engine
@@ -43,9 +43,15 @@ _Key = tuple[int, int]
 class Determiner:
     """Look for open problems, one after the other; who begins to lead finds those that are left."""
 
-    def __init__(self, host: Host, submit: Callable[[Command], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        submit: Callable[[Command], None],
+        solve: Callable[[Problem, float], Awaitable[Answer | None]] | None = None,
+    ) -> None:
         self._host = host
         self._submit = submit
+        self._solve = solve or solve_apart
         self._tries: dict[_Key, int] = {}
 
     async def run(self) -> None:
@@ -75,7 +81,7 @@ class Determiner:
         self._tries[key] = self._tries.get(key, 0) + 1
         seconds = (_seconds_left(engine, key[0]) - _MARGIN_S) / waiting
         started = monotonic()
-        answer = await solve_apart(problem, seconds) if seconds > _LEAST_S else None
+        answer = await self._solve(problem, seconds) if seconds > _LEAST_S else None
         took_s = round(monotonic() - started, 3)
         if answer is None:
             log.warning("winners were not determined", auction=key[0], tries=self._tries[key], seconds=took_s)

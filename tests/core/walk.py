@@ -120,6 +120,7 @@ class Walk:
         for name, owner in zip((*AGENTS, OPERATOR), (*_OWNERS, OPERATOR), strict=True):
             view = View(name, owner, name == OPERATOR, AGENTS, tuple(dict.fromkeys(_OWNERS)), _MARKETS)
             view.public = self.views[AGENTS[0]].public if self.views else view.public
+            view.auctions = self.views[AGENTS[0]].auctions if self.views else view.auctions
             self.views[name] = view
 
     def step(self) -> None:

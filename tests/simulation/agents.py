@@ -87,6 +87,9 @@ class _Recorded(Draft):
         return super().encode(id, valid_until_us)
 
 
+WORK: Final = tuple(family for family in COMMANDS if family not in ("admin", "orders"))
+
+
 class HonestAgent:
     """Trade at random by the SDK, and write down whatever it says."""
 
@@ -98,7 +101,7 @@ class HonestAgent:
         self.transport = AgentTransport(world.network, self.program, self.name)
         names = tuple(f"agent{n}" for n in range(world.plan.agents))
         self.view = View(name, owner, name == OPERATOR, names, tuple(dict.fromkeys(OWNERS)), MARKETS)
-        self.view.public = world.public
+        self.view.public, self.view.auctions = world.public, world.auctions
         self.told: list[Told] = []
         self.heard: list[Any] = []
         """Its events as the SDK delivered them."""
@@ -220,8 +223,9 @@ class HonestAgent:
         if dice < share:
             return "admin"
         # Orders are most of what a venue has to do, and all that market data is about.
-        rest = [family for family in COMMANDS if family not in ("admin", "orders")]
-        return "orders" if dice < 0.6 or not rest else self.random.choice(rest)
+        if dice < 0.6:
+            return "orders"
+        return self.world.favorite if self.random.random() < 0.7 else self.random.choice(WORK)
 
     async def _command(self, agent: Agent) -> None:
         await self._give(agent, self._draw(self._family()))

@@ -13,6 +13,7 @@ from exchange.engine import Engine
 from exchange.messages import event_union
 from tests.core.registries import NAIVE
 from tests.simulation.naive_ledger import VENUE, NaiveLedger
+from tests.simulation.solving import AuctionsSeen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,7 @@ class Audit:
 def audit(world: World) -> Audit:
     """Replay the journal by the naive book; note what it brings forth, and that it is what the records say."""
     found = Audit()
+    auctions = AuctionsSeen(found.engine, world.count)
     for record in world.stream.records:
         batch = decode_batch(record)
         outputs = found.engine.apply(batch)
@@ -76,6 +78,7 @@ def audit(world: World) -> Audit:
             events.append((agent, _decode_events(encoded)))
             del total
         found.ledger.fold(commands, events)
+        auctions.note()
     _check_replay(world, found)
     _check_books(world, found)
     _check_wire(world, found)

@@ -14,6 +14,7 @@ from exchange.adapters.poison_file import PoisonFile
 from exchange.adapters.records import JournalCorrupt
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.daemon.clock_guard import ClockGuard
+from exchange.daemon.determiner import Determiner
 from exchange.daemon.host import Host
 from exchange.daemon.lease import Lease
 from exchange.daemon.poison import Poisoned, Poisons
@@ -21,6 +22,7 @@ from exchange.daemon.preserve import Task
 from exchange.daemon.recovery import fetch_newer, load_newest
 from exchange.daemon.replica import ClockRefused, Replica, StartOver, stall_handler
 from exchange.daemon.snapshotter import prove
+from exchange.solver import determine
 from tests.simulation.clocks import NodeClocks
 from tests.simulation.commands.poison import poisonable_engine
 from tests.simulation.copies import SimulatedCopies, SimulatedPreserver
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exchange.daemon.leader import Leader
+    from exchange.mechanisms.packages.choosing import Problem
+    from exchange.solver import Answer
     from tests.simulation.plan import Fault
     from tests.simulation.world import World
 
@@ -41,6 +45,8 @@ __all__ = ["Node"]
 _HASH_BYTES: Final = 32
 _FLIPPED_OF: Final = 30
 """A record is damaged among so many at the end: those before are mostly in a snapshot."""
+
+_SOLVERS_KILLED: Final = 0.2
 
 _HARMLESS: Final = (Replaced, StartOver, ClockRefused, NoAnswer, JournalGap)
 """By these a daemon may end at any time: it starts over."""
@@ -252,7 +258,9 @@ class Node:
         guard.used()
         self.is_leading = True
         world.note_lead(self)
-        tasks = [program.spawn(egress.run()), program.spawn(leader.run())]
+        assert self.host is not None
+        determiner = Determiner(self.host, leader.submit, self._solve)
+        tasks = [program.spawn(egress.run()), program.spawn(leader.run()), program.spawn(determiner.run())]
         if world.plan.trims:
             assert self.copies is not None
             directory = str(replica.store.directory)
@@ -272,6 +280,18 @@ class Node:
         for task_ended in tasks:
             if task_ended.done():
                 await task_ended
+
+    async def _solve(self, problem: Problem, seconds: float) -> Answer | None:
+        """Find winners as the process of its own would: after a while, or not in time, or not, since it was killed."""
+        world = self.world
+        chance = world.plan.random(f"{self.name}/{self.starts}/{problem[0]}/{problem[1]}/{world.loop.time()}")
+        needs_s = chance.choice((0.05, 0.05, 0.3, 1.0, 4.0))
+        await asyncio.sleep(min(needs_s, seconds))
+        world.count("problems of package auctions")
+        if needs_s > seconds or chance.random() < _SOLVERS_KILLED:
+            world.count("solvers killed")
+            return None
+        return determine(problem)
 
     def _want_copies(self) -> None:
         if self.preserver is not None and self.is_leading:

@@ -47,6 +47,7 @@ _SETTINGS: Final = Settings(
     replacement_ruling_seconds=1,
     arbitrator_stake_seconds=0,
     min_auction_seconds=1,
+    determine_seconds=4,
     decline_seconds=1,
     rating_window_seconds=2,
     help_start_seconds=1,

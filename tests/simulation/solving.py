@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from exchange.daemon.determiner import command_of, open_problems
+from exchange.mechanisms.packages import Packages
 from exchange.messages.packages import DeterminePackages, PackageWinner
 from exchange.solver import determine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exchange.engine import Engine
     from exchange.mechanisms.packages.choosing import Problem
 
-__all__ = ["WalkingDeterminer", "solved", "spoil"]
+__all__ = ["AuctionsSeen", "WalkingDeterminer", "solved", "spoil"]
 
 _ANSWERED: Final = 0.5
 """Of the commands that an agent gives while winners are determined, so many find an answer behind them."""
@@ -77,3 +80,29 @@ class WalkingDeterminer:
             self._last = answer
             said.append(answer)
         return said
+
+
+class AuctionsSeen:
+    """Count, record by record, how package auctions came to their winners."""
+
+    def __init__(self, engine: Engine, count: Callable[[str], None]) -> None:
+        packages = engine.mechanisms["packages"]
+        assert isinstance(packages, Packages)
+        self._packages = packages
+        self._engine = engine
+        self._count = count
+        self._since: dict[int, int] = {}
+        """The epoch in which the winners of each began to be determined."""
+
+    def note(self) -> None:
+        """Look at what the last record changed."""
+        epoch, determining = self._engine.epoch, self._packages.determining
+        for number in [number for number in self._since if number not in determining]:
+            auction = self._packages.ended[number]
+            if auction.awards:
+                self._count("auctions: by a solver" if auction.optimal else "auctions: by the simple rule")
+                if epoch > self._since[number]:
+                    self._count("auctions: by another leader")
+            del self._since[number]
+        for number in determining:
+            self._since.setdefault(number, epoch)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tests.simulation.agents import HonestAgent, HostileAgent
+from tests.simulation.agents import WORK, HonestAgent, HostileAgent
 from tests.simulation.checks import audit
 from tests.simulation.commands.poison import PoisonError
 from tests.simulation.journal import Stream
@@ -75,9 +75,11 @@ class World:
         self.report = Report(plan.seed)
         self.is_closing = False
         self.registered: dict[str, float] = {}
+        """Who trades here, and since when that is durable."""
         self.public: dict[str, deque[int]] = {}
         """What agents could find by asking: the latest numbers of tasks and the like."""
-        """Who trades here, and since when that is durable."""
+        self.auctions: dict[int, tuple[int, str]] = {}
+        """When package auctions close, and whose they are."""
         self._trace = trace
         self._chores: list[asyncio.Task[None]] = []
         self._hash = blake2b(digest_size=16)
@@ -92,6 +94,8 @@ class World:
         self.wire = Wire(self)
         self.network.hear = self.wire.hear
         self.network.note = self._note_message
+        self.favorite = plan.random("favorite").choice(WORK)
+        """The family that agents of this run give most commands of beside orders, or nothing of it would meet."""
         self.nodes = [Node(self, number) for number in range(plan.nodes)]
         self.agents = [HonestAgent(self, OPERATOR, OPERATOR)]
         self.agents += [HonestAgent(self, f"agent{number}", OWNERS[number]) for number in range(plan.agents)]

@@ -46,6 +46,8 @@ class View:
     """The latest events of other families than ``orders`` and ``admin``, by tag, as the wire has them."""
     public: dict[str, deque[int]] = field(default_factory=dict)
     """The latest numbers of tasks and the like, by what they number, that anybody heard of: all views share them."""
+    auctions: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """When the latest package auctions close, and whose they are, as everybody may know: all views share them."""
     undo: list[Drawn] = field(default_factory=list)
     """What takes back what it did, or trade would come to a stand."""
     made: int = 0
@@ -53,12 +55,16 @@ class View:
 
     def hear(self, event: Any, tag: str = "") -> None:
         """Remember an event."""
-        self.heard.setdefault(tag or tag_of(type(event)), deque(maxlen=12)).append(event)
+        tag = tag or tag_of(type(event))
+        self.heard.setdefault(tag, deque(maxlen=12)).append(event)
         for name in _NUMBERED:
             number = getattr(event, name, None)
             known = self.public.setdefault(name, deque(maxlen=8))
             if number and number not in known:
                 known.append(number)
+
+        if tag == "packages.opened":
+            self.auctions[event.auction] = event.closes_at_us, self.owner
 
     def guess(self, random: Random, name: str) -> int:
         """Return the number of something that somebody heard of lately; now and then of something else."""
