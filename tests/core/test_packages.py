@@ -4,80 +4,25 @@ from __future__ import annotations
 
 from itertools import product
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import pytest
-from msgspec import convert
 
-from exchange.daemon.determiner import command_of, solve_apart
-from exchange.mechanisms.packages import Packages
+from exchange.daemon.determiner import solve_apart
 from exchange.messages.admin import RevokeAgent, Settings
-from exchange.messages.base import VENUE_AGENT
 from exchange.messages.packages import (
-    Alternative,
-    BidOnPackages,
     CancelPackages,
     DeterminePackages,
-    GetPackages,
     ListPackageBids,
-    OpenPackages,
-    PackageItem,
     PackageWinner,
-    Share,
     SignPackageBid,
     WithdrawPackageBid,
 )
 from exchange.messages.reasons import Reason
 from exchange.solver import determine
-from exchange.testing import OPERATOR, assert_rejected
-from tests.core.work import CREDIT, HOUR_US, MINUTE_US, Work
-
-if TYPE_CHECKING:
-    from exchange.messages.packages import PackagesView
-    from exchange.testing import Answer
-
-SECOND_US: Final = 1_000_000
-
-
-class House(Work):
-    """Be a venue where ``poster`` auctions the items ``a`` and ``b``, with reserves of 20."""
-
-    def open(self, **terms: Any) -> Answer:
-        fields = {
-            "title": "two modules",
-            "items": [{"name": "a", "reserve": 20 * CREDIT}, {"name": "b", "reserve": 20 * CREDIT}],
-            "closes_at_us": self.time_us + MINUTE_US,
-            "deliver_by_us": self.time_us + HOUR_US,
-            **terms,
-        }
-        return self.submit("poster", OpenPackages, **(fields | {"items": convert(fields["items"], list[PackageItem])}))
-
-    def offer(self, agent: str, *alternatives: tuple[str, int], team: dict[str, int] | None = None) -> Answer:
-        return self.submit(
-            agent,
-            BidOnPackages,
-            auction=1,
-            alternatives=[Alternative(items=list(items), price=price * CREDIT) for items, price in alternatives],
-            team=[Share(agent=name, weight=weight) for name, weight in (team or {}).items()],
-        )
-
-    def close_bids(self) -> None:
-        self.advance_to(self.auction().closes_at_us)
-
-    def auction(self) -> PackagesView:
-        return self.engine.query(OPERATOR, GetPackages(auction=1)).auction  # type: ignore[attr-defined,no-any-return]
-
-    @property
-    def packages(self) -> Packages:
-        found = self.engine.mechanisms["packages"]
-        assert isinstance(found, Packages)
-        return found
-
-    def answer(self, **changes: Any) -> Answer:
-        """Let the venue give the solver's answer, changed."""
-        command = command_of(determine(self.packages.open_problems()[0]), 1, self.time_us)
-        fields = {name: getattr(command, name) for name in command.__struct_fields__}
-        return self.send(VENUE_AGENT, DeterminePackages(**{**fields, **changes}))
+from exchange.testing import OPERATOR, SECOND_US, assert_rejected
+from tests.core.house import House
+from tests.core.work import CREDIT, HOUR_US, MINUTE_US
 
 
 @pytest.fixture

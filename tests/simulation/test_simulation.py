@@ -47,6 +47,10 @@ def test_seeds_hold() -> None:
     assert counts["corruption refused"] > 10
     assert counts["poisoned"] > 5
     assert counts["takeovers"] > SEEDS
+    # Winners of package auctions are found by whoever leads, by the next leader, and by the simple rule.
+    for how in ("by a solver", "by the simple rule", "by another leader"):
+        assert counts.get(f"auctions: {how}"), how
+    assert counts["solvers killed"]
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "4242"])

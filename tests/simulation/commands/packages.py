@@ -62,7 +62,7 @@ def _number(random: Random, view: View) -> int:
 
 
 def _auction(random: Random, view: View) -> dict[str, Any]:
-    closes_at_us = view.venue_time_us + random.choice((2, 3, 4, 5, 61, 70, 600)) * _SECOND_US
+    closes_at_us = view.venue_time_us + random.choice((2, 3, 3, 4, 5, 61, 600)) * _SECOND_US
     direction = random.choice(("procurement", "sale"))
     reserves = (5, _CREDIT, 3 * _CREDIT) if direction == "procurement" else (0, 1, _CREDIT)
     return {
@@ -78,13 +78,13 @@ def _auction(random: Random, view: View) -> dict[str, Any]:
 def _bid(random: Random, view: View, number: int) -> dict[str, Any]:
     alternatives = [
         {
-            "items": random.sample(_ITEMS[: random.choice((1, 1, 2, 3, 4))], 1) if random.random() < 0.6 else ["a", "b"],
+            "items": [random.choice("aabcd")] if random.random() < 0.6 else ["a", "b"],
             "price": random.choice((1, 3, 5, _CREDIT, 2 * _CREDIT)),
         }
         for _ in range(random.randint(1, 3))
     ]
     fields: dict[str, Any] = {"auction": number, "alternatives": alternatives}
-    if random.random() < 0.3:
+    if random.random() < 0.4:
         others = [name for name in view.agents if name != view.agent]
         members = [view.agent, *random.sample(others, min(len(others), random.choice((1, 1, 2))))]
         fields["team"] = [{"agent": name, "weight": random.randint(1, 5)} for name in members]
