@@ -24,6 +24,7 @@ from exchange.testing import OPERATOR
 from tests.core.work import CREDIT, HOUR_US, MINUTE_US, Work
 
 if TYPE_CHECKING:
+    from exchange.mechanisms.packages.choosing import Problem
     from exchange.messages.packages import PackagesView
     from exchange.testing import Answer
 
@@ -44,18 +45,23 @@ class House(Work):
         return self.submit("poster", OpenPackages, **(fields | {"items": convert(fields["items"], list[PackageItem])}))
 
     def offer(
-        self, agent: str, *alternatives: tuple[str, int], team: dict[str, int] | None = None, unit: int = CREDIT
+        self,
+        agent: str,
+        *alternatives: tuple[str, int],
+        team: dict[str, int] | None = None,
+        unit: int = CREDIT,
+        auction: int = 1,
     ) -> Answer:
         return self.submit(
             agent,
             BidOnPackages,
-            auction=1,
+            auction=auction,
             alternatives=[Alternative(items=list(items), price=price * unit) for items, price in alternatives],
             team=[Share(agent=name, weight=weight) for name, weight in (team or {}).items()],
         )
 
-    def sign(self, agent: str, bidder: str, version: int = 1) -> Answer:
-        return self.submit(agent, SignPackageBid, auction=1, bidder=bidder, version=version)
+    def sign(self, agent: str, bidder: str, version: int = 1, auction: int = 1) -> Answer:
+        return self.submit(agent, SignPackageBid, auction=auction, bidder=bidder, version=version)
 
     def close_bids(self) -> None:
         self.advance_to(self.auction().closes_at_us)
@@ -69,8 +75,8 @@ class House(Work):
         assert isinstance(found, Packages)
         return found
 
-    def answer(self, **changes: Any) -> Answer:
-        """Let the venue give the solver's answer, changed."""
-        command = command_of(determine(self.packages.open_problems()[0]), 1, self.time_us)
+    def answer(self, problem: Problem | None = None, **changes: Any) -> Answer:
+        """Let the venue give the solver's answer to a problem, by default the first that is open, changed."""
+        command = command_of(determine(problem or self.packages.open_problems()[0]), 1, self.time_us)
         fields = {name: getattr(command, name) for name in command.__struct_fields__}
         return self.send(VENUE_AGENT, DeterminePackages(**{**fields, **changes}))

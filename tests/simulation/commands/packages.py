@@ -69,7 +69,7 @@ def _auction(random: Random, view: View) -> dict[str, Any]:
         "title": "all together",
         "items": [{"name": name, "reserve": random.choice(reserves)} for name in _ITEMS[: random.randint(1, 4)]],
         "closes_at_us": closes_at_us,
-        "deliver_by_us": closes_at_us + random.choice((3, 31, 40, 3_600)) * _SECOND_US,
+        "deliver_by_us": closes_at_us + random.choice((5, 31, 40, 3_600)) * _SECOND_US,
         "direction": direction,
         "pricing": random.choice(("vcg", "pay_as_bid")),
     }
