@@ -46,7 +46,7 @@ _HASH_BYTES: Final = 32
 _FLIPPED_OF: Final = 30
 """A record is damaged among so many at the end: those before are mostly in a snapshot."""
 
-_SOLVERS_KILLED: Final = 0.2
+_SOLVERS_KILLED: Final = 0.25
 
 _HARMLESS: Final = (Replaced, StartOver, ClockRefused, NoAnswer, JournalGap)
 """By these a daemon may end at any time: it starts over."""
@@ -285,7 +285,7 @@ class Node:
         """Find winners as the process of its own would: after a while, or not in time, or not, since it was killed."""
         world = self.world
         chance = world.plan.random(f"{self.name}/{self.starts}/{problem[0]}/{problem[1]}/{world.loop.time()}")
-        needs_s = chance.choice((0.05, 0.05, 0.3, 1.0, 4.0))
+        needs_s = chance.choice((0.05, 0.3, 1.0, 4.0, 4.0))
         await asyncio.sleep(min(needs_s, seconds))
         world.count("problems of package auctions")
         if needs_s > seconds or chance.random() < _SOLVERS_KILLED:
