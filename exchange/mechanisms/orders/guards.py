@@ -8,11 +8,10 @@ from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
-    from exchange.mechanisms.base import Context
     from exchange.mechanisms.orders.market import Market
-    from exchange.messages.orders import CreateMarket, OrderType, PlaceOrder, Settlement
+    from exchange.messages.orders import OrderType, PlaceOrder
 
-__all__ = ["NOTIONAL_MAX", "Ticket", "Violation", "check_order", "check_price", "check_quantity", "check_settlement"]
+__all__ = ["NOTIONAL_MAX", "Ticket", "Violation", "check_order", "check_price", "check_quantity"]
 
 NOTIONAL_MAX: Final = 2**63 - 1
 """No order may be worth more than this, in the credit's smallest unit."""
@@ -168,38 +167,6 @@ def protection_price(market: Market, command: PlaceOrder, time_us: int) -> int |
     if band is not None:
         return band[1] if command.side == "buy" else band[0]
     return market.tick if command.side == "sell" else None
-
-
-_TERMS: Final[dict[Settlement, tuple[str, tuple[str, ...], str]]] = {
-    "delivery": (
-        "deliver_seconds", ("confirm_seconds", "bond_bp", "late_hours", "late_bp_per_hour", "attester"), "settlements",
-    ),
-    "lease": ("term_seconds", ("compensation_bp",), "leases"),
-}  # fmt: skip
-"""By settlement: the term that it needs, those that it takes, and the mechanism that takes over from the trade."""
-
-
-def check_settlement(command: CreateMarket, context: Context, families: tuple[str, ...]) -> Violation | None:
-    """Return what is wrong with how a market's trades are to be settled, if anything."""
-    terms = Reason.INVALID_MARKET_TERMS
-    chosen = command.settlement
-    for settlement, (needed, taken, family) in _TERMS.items():
-        if settlement == chosen:
-            if family not in families:
-                return Violation(terms, f"this venue has no mechanism {family}, which a settlement by {chosen} needs")
-            if getattr(command, needed) is None:
-                return Violation(terms, f"a settlement by {chosen} needs {needed}")
-            if not command.price_band_bp:
-                return Violation(terms, f"a settlement by {chosen} needs a price band: it bounds what sellers pledge")
-            continue
-        for name in (needed, *taken):
-            if getattr(command, name) is not None:
-                return Violation(terms, f"a settlement that is {chosen} takes no {name}")
-    if command.attester is not None:
-        agent = context.agents.get(command.attester)
-        if agent is None or "attester" not in agent.roles:
-            return Violation(terms, f"{command.attester} is no agent with the role attester")
-    return None
 
 
 def check_price(market: Market, price: int) -> Violation | None:

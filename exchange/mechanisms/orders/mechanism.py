@@ -10,15 +10,14 @@ from exchange.ledger import Leg
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.facts import AgentAdmitted, AgentEnded, MarketStateOrdered, VenueReopened
 from exchange.mechanisms.orders.amending import Amending
-from exchange.mechanisms.orders.book import Book, fast_book
+from exchange.mechanisms.orders.book import fast_book
 from exchange.mechanisms.orders.canceling import Canceling
-from exchange.mechanisms.orders.guards import Violation, check_order, check_settlement
+from exchange.mechanisms.orders.guards import Violation, check_order
 from exchange.mechanisms.orders.leasing import Leasing
-from exchange.mechanisms.orders.market import Market
+from exchange.mechanisms.orders.listing import Listing
 from exchange.mechanisms.orders.matching import Matcher, crosses, fillable
 from exchange.mechanisms.orders.order import Order, Trader
 from exchange.mechanisms.orders.phases import Phases
-from exchange.mechanisms.orders.pledging import Pledges
 from exchange.mechanisms.orders.queries import Queries
 from exchange.messages.base import Command, Outcome
 from exchange.messages.orders import (
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from exchange.ledger import Balance
+    from exchange.mechanisms.orders.market import Market
     from exchange.messages.base import Query, Result
     from exchange.messages.orders import (
         ExpireReason,
@@ -82,10 +82,10 @@ class Orders(Mechanism):
         self.traders: dict[str, Trader] = {}
         self.fleets: dict[str, list[Trader]] = {}
         self._last_order_id = 0
-        self._settlers: tuple[str, ...] = ()
         self._matcher: Matcher | None = None
         self.phases = Phases(self)
         self.leasing = Leasing(self)
+        self._listing = Listing(self)
         self._amending = Amending(self)
         self._canceling = Canceling(self)
         self._queries = Queries(self)
@@ -105,7 +105,7 @@ class Orders(Mechanism):
             CancelOrder: CommandRule(self._canceling.cancel_order, None, opens=False),
             MassCancel: CommandRule(self._canceling.mass_cancel, None, opens=False),
             CancelAllAfter: CommandRule(self._canceling.cancel_all_after, None, opens=False),
-            CreateMarket: CommandRule(self.create_market, "operator", opens=False),
+            CreateMarket: CommandRule(self._listing.create_market, "operator", opens=False),
         }
 
     def queries(self) -> Mapping[type[Query], Callable[[AgentRecord, Any], Result]]:
@@ -132,7 +132,7 @@ class Orders(Mechanism):
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
         """Find out which settlements the venue knows."""
-        self._settlers = tuple(mechanisms)
+        self._listing.settlers = tuple(mechanisms)
 
     @property
     def matcher(self) -> Matcher:
@@ -142,45 +142,7 @@ class Orders(Mechanism):
             self._matcher = Matcher(self.context, fees, self.forget)
         return self._matcher
 
-    # ── markets and traders ─────────────────────────────────────────────────────────────────────
-
-    def create_market(self, agent: AgentRecord, command: CreateMarket) -> Outcome:
-        """Open a market, at once or by a call auction."""
-        del agent
-        problem = self._check_terms(command)
-        if problem is not None:
-            return self.context.reject(command, *problem)
-        book: Book = type(self).new_book()
-        market = Market(command, self.context.ledger.assets[command.base], book)
-        if command.settlement != "instant":
-            market.pledges = Pledges(self.context, market)
-        self.markets[command.market] = market
-        if command.auction_seconds:
-            self.phases.call_auction(market, command.auction_seconds)
-        self._touch(market)
-        return self.context.accept(command)
-
-    def _check_terms(self, command: CreateMarket) -> Violation | None:
-        asset = self.context.ledger.assets.get(command.base)
-        reference = command.reference_price
-        if command.market in self.markets:
-            return Violation(Reason.MARKET_EXISTS, f"market {command.market} exists")
-        if asset is None or command.base == "credit":
-            return Violation(Reason.UNKNOWN_ASSET, f"{command.base} is not a registered asset to trade")
-        if len(self.markets) >= self.context.settings.max_markets:
-            return Violation(Reason.TOO_MANY_MARKETS, f"the venue keeps at most {len(self.markets)}")
-        terms = Reason.INVALID_MARKET_TERMS
-        if command.tick * command.lot % asset.scale:
-            return Violation(terms, f"tick × lot must be a multiple of {asset.scale}, so that values are exact")
-        if command.max_quantity < command.lot:
-            return Violation(terms, "max_quantity is less than one lot")
-        if command.min_quantity is not None and command.min_quantity > command.max_quantity:
-            return Violation(terms, "min_quantity exceeds max_quantity")
-        if command.price_band_bp and reference is None:
-            return Violation(terms, "a price band needs a reference_price (or set price_band_bp to 0)")
-        if reference is not None and reference % command.tick:
-            return Violation(terms, f"reference_price {reference} is not a multiple of the tick")
-        return check_settlement(command, self.context, self._settlers)
+    # ── traders ─────────────────────────────────────────────────────────────────────────────────
 
     def _admit(self, fact: AgentAdmitted) -> None:
         credit = self.context.ledger.balance(fact.agent, "credit")
@@ -197,9 +159,6 @@ class Orders(Mechanism):
         """Return a new id for an order."""
         self._last_order_id += 1
         return self._last_order_id
-
-    def _touch(self, market: Market) -> None:
-        self.context.touched[market] = None
 
     # ── place ───────────────────────────────────────────────────────────────────────────────────
 
@@ -566,38 +525,7 @@ class Orders(Mechanism):
             trader = self.traders[agent_id]
             trader.switch_seconds, trader.switch_id = switch_seconds, switch_id
         for market_state in markets:
-            self._load_market(market_state)
-
-    def _load_market(self, state: Any) -> None:
-        """Open a market as it was, with its orders."""
-        terms = CreateMarket(**dict(zip(CreateMarket.__struct_fields__, ("-", 0, *state[0]), strict=False)))
-        market = Market(terms, self.context.ledger.assets[terms.base], type(self).new_book())
-        market.load(state)
-        if terms.settlement != "instant":
-            market.pledges = Pledges(self.context, market)
-            market.pledges.load(state[-5])
-        self.markets[market.market_id] = market
-        resting, stops, triggered = (*state[-4], *state[-3]), state[-2], state[-1]
-        for order_state in resting:
-            order = self._load_order(market, order_state)
-            (market.bids if order.is_buy else market.asks).add(order)
-        for order_state in stops:
-            order = self._load_order(market, order_state)
-            market.stops.add(order, order_state[-2])
-        for order_state in triggered:
-            market.triggered.append(self._load_order(market, order_state))
-        # What the view of the market saw of this is not news.
-        market.bids.touched.clear()
-        market.asks.touched.clear()
-
-    def _load_order(self, market: Market, state: Any) -> Order:
-        trader = self.traders[state[1]]
-        base = trader.base.get(market.market_id) or self.open_base(trader, market)
-        order = Order.load(state, trader, market, base)
-        trader.orders.add(order)
-        if order.client_order_id is not None:
-            trader.by_client_id[order.client_order_id] = order
-        return order
+            self._listing.restore(market_state)
 
     def dump(self) -> object:
         """Return the state as plain data that does not depend on the book's implementation."""
