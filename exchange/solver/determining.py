@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from exchange.solver.cuts import Column
-from exchange.solver.winners import Bid, Solution, best_surplus, columns_of, solve
+from exchange.solver.winners import Bid, Solution, best_known, columns_of, solve
 
 __all__ = ["SOLVE_S", "Answer", "Problem", "determine", "vcg_payments"]
 
@@ -72,15 +72,17 @@ def vcg_payments(problem: Problem, columns: list[Column], best: Solution, until_
     _, _, is_sale, _, bids = problem
     by_number = {bid[0]: bid for bid in bids}
     payments = []
-    for number, place in best.picks:
+    for pick in best.picks:
+        number, place = pick
         _, surplus, price = by_number[number][2][place]
         owners = set(by_number[number][1])
         excluded = {bid[0] for bid in bids if not owners.isdisjoint(bid[1])}
-        others = [column for column in columns if column.bid not in excluded]
         # They can have at least what they have now.
-        without, is_proven = best_surplus(others, best.surplus - surplus, until_s)
-        if not is_proven:
+        left = Solution([each for each in best.picks if each != pick], best.surplus - surplus, optimal=False)
+        others = [column for column in columns if column.bid not in excluded]
+        without = best_known(others, left, until_s)
+        if not without.optimal:
             return None
-        gain = best.surplus - without
+        gain = best.surplus - without.surplus
         payments.append(price - gain if is_sale else price + gain)
     return payments

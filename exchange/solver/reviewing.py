@@ -6,7 +6,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from exchange.solver.determining import Answer, Problem, vcg_payments
-from exchange.solver.winners import Solution, best_surplus, columns_of
+from exchange.solver.winners import Solution, best_known, columns_of
 
 __all__ = ["Review", "review"]
 
@@ -34,12 +34,11 @@ def review(problem: Problem, answer: Answer, seconds: float) -> Review:
     picks = [(bid, place) for bid, place, _ in answer.winners]
     claimed = sum(choices[pick][1] for pick in picks)
     columns = columns_of(problem[4], until_s)
-    found, is_proven = best_surplus(columns, claimed, until_s)
-    if found > claimed:
-        return Review(claimed, found, optimal=False, payments=None)
-    if not is_proven:
-        return Review(claimed, found, optimal=None, payments=None)
-    if answer.pricing != "vcg":
-        return Review(claimed, found, optimal=True, payments=None)
-    payments = vcg_payments(problem, columns, Solution(picks, claimed, optimal=True), until_s)
-    return Review(claimed, found, optimal=True, payments=payments)
+    answered = Solution(picks, claimed, optimal=True)
+    best = best_known(columns, answered, until_s)
+    if best.surplus > claimed:
+        return Review(claimed, best.surplus, optimal=False, payments=None)
+    if not best.optimal:
+        return Review(claimed, claimed, optimal=None, payments=None)
+    payments = vcg_payments(problem, columns, answered, until_s) if answer.pricing == "vcg" else None
+    return Review(claimed, claimed, optimal=True, payments=payments)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from exchange.solver.cuts import Column, row_count, tightened
 
-__all__ = ["Bid", "Solution", "SolverMissing", "best_surplus", "columns_of", "solve"]
+__all__ = ["Bid", "Solution", "SolverMissing", "best_known", "columns_of", "solve"]
 
 Bid = tuple[int, Sequence[str], Sequence[tuple[Sequence[int], int, int]]]
 """Number, owners, and of every alternative its items, its surplus and its price."""
@@ -64,14 +64,19 @@ def solve(columns: list[Column], until_s: float, tell: Callable[[Solution], None
     return Solution(_picks(columns, chosen), surplus, optimal)
 
 
-def best_surplus(columns: list[Column], known: int, until_s: float) -> tuple[int, bool]:
-    """Return the best surplus that is found in time, ``known`` at least, and whether nothing is better.
+def best_known(columns: list[Column], known: Solution, until_s: float) -> Solution:
+    """Return the best choice that is found in time, or one that is known if nothing better is; ties are not broken.
 
     Raises:
         SolverMissing: SciPy is not installed.
     """
-    best = _best_of(columns, known, until_s)
-    return (known, False) if best is None else (max(best[1], known), best[2])
+    best = _best_of(columns, known.surplus, until_s)
+    if best is None:
+        return known._replace(optimal=False)
+    chosen, surplus, optimal = best
+    if surplus < known.surplus:
+        return known._replace(optimal=optimal)
+    return Solution(_picks(columns, chosen), surplus, optimal)
 
 
 def columns_of(bids: Sequence[Bid], until_s: float) -> list[Column]:
@@ -116,6 +121,9 @@ def _best_of(columns: list[Column], known: int, until_s: float) -> _Found | None
         found = [kept[place] for place in best[0]], best[1], best[2] and best[1] >= wanted
         if not best[2] or found[2]:
             return found
+        if wanted <= known:
+            # Nothing is better than what is known.
+            return found[0], found[1], True
         wanted = max(found[1], known)
 
 

@@ -16,6 +16,8 @@ from exchange.solver.cuts import row_count, tightened
 from exchange.solver.winners import Bid, columns_of, solve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from exchange.solver import Problem
 
 RESERVE = 25 * 10**6
@@ -108,10 +110,17 @@ def test_what_is_found_on_the_way_is_told() -> None:
     assert found.pricing == "vcg"
 
 
-async def test_who_waits_no_longer_takes_what_was_told() -> None:
-    """The process is ended, and its last answer counts; without any there is none."""
-    problem = problem_of(100, 1_000, 1)
-    assert await solve_apart(problem, 0.01) is None
-    answer = await solve_apart(problem, 25)
-    assert answer is not None
-    assert len(answer.winners) > 20
+async def test_who_waits_no_longer_takes_what_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that goes on for too long is ended, and its last answer counts; if it has none, there is none."""
+    solver = tmp_path / "solver"
+    monkeypatch.setattr("exchange.daemon.determiner.sys.executable", str(solver))
+    first, second = '[1,1,"pay_as_bid",false,[[2,0,5]]]', '[1,1,"pay_as_bid",true,[[1,0,4]]]'
+    for lines, answer in (
+        ([first, second], Answer(1, 1, "pay_as_bid", True, [(1, 0, 4)])),
+        ([first, "[1,1,"], Answer(1, 1, "pay_as_bid", False, [(2, 0, 5)])),
+        ([], None),
+    ):
+        told = "".join(f"echo '{line}'\n" for line in lines)
+        solver.write_text(f"#!/bin/sh\n{told}exec sleep 60\n", encoding="ascii")
+        solver.chmod(0o700)
+        assert await solve_apart(problem_of(4, 2, 1), 3) == answer
