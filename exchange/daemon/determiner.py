@@ -56,7 +56,7 @@ class Determiner:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        if importlib.util.find_spec("scipy") is None:
+        if not _has_scipy():
             log.warning("package auctions take the simple rule: install agent-exchange[auctions] for the best winners")
             return
         while True:
@@ -92,6 +92,15 @@ class Determiner:
             bids=len(problem[4]), winners=len(answer.winners),
         )  # fmt: skip
         self._submit(command_of(answer, engine.index + 1, engine.time_us))
+
+
+def _has_scipy() -> bool:
+    """Return whether it is there; whether it works shows in the process that solves."""
+    try:
+        return importlib.util.find_spec("scipy") is not None
+    except (ImportError, ValueError):
+        # Whatever stands in its way must not stop the leader.
+        return False
 
 
 def open_problems(engine: Engine) -> list[Problem]:
@@ -140,19 +149,23 @@ async def solve_apart(problem: Problem, seconds: float = 3 * SOLVE_S) -> Answer 
 
     The process tells every answer that it finds, each better than the one before; the last one counts.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "exchange.solver",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "exchange.solver",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        log.warning("no solver could be started", error=str(error))
+        return None
     assert process.stdin is not None  # noqa: S101 - it was asked for
     assert process.stdout is not None  # noqa: S101 - it was asked for
     answer = None
     try:
-        with contextlib.suppress(TimeoutError, OSError, msgspec.DecodeError):
+        with contextlib.suppress(TimeoutError, OSError, ValueError, msgspec.DecodeError):
             async with asyncio.timeout(seconds):
                 process.stdin.write(msgspec.msgpack.encode((problem, seconds * (1 - _START_SHARE))))
                 process.stdin.write_eof()
@@ -163,4 +176,15 @@ async def solve_apart(problem: Problem, seconds: float = 3 * SOLVE_S) -> Answer 
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await process.wait()
+    if answer is None:
+        await _tell_why(process)
     return answer
+
+
+async def _tell_why(process: asyncio.subprocess.Process) -> None:
+    """Log the last line that a process without an answer wrote of its failure."""
+    assert process.stderr is not None  # noqa: S101 - it was asked for
+    lines = (await process.stderr.read()).decode(errors="replace").split("\n")
+    told = [line for line in lines if line.strip()]
+    if told:
+        log.warning("the solver failed", error=told[-1], code=process.returncode)

@@ -255,6 +255,6 @@ def _scipy() -> tuple[Any, Any, Any]:
         import numpy as np
         from scipy import optimize, sparse  # type: ignore[import-untyped]
     except ImportError as error:
-        message = "SciPy is not installed: pip install 'agent-exchange[auctions]'"
+        message = f"SciPy cannot be used ({error}): pip install 'agent-exchange[auctions]'"
         raise SolverMissing(message) from error
     return np, optimize, sparse

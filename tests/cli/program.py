@@ -44,8 +44,9 @@ def run_json(*arguments: object) -> Any:
 class Serving:
     """Keep ``exchange serve`` running on free ports for a block."""
 
-    def __init__(self, data: Path, *flags: str) -> None:
+    def __init__(self, data: Path, *flags: str, env: dict[str, str] | None = None) -> None:
         self.data = data
+        self._env = env or environment()
         self.ready_file = data.parent / f"{data.name}.ready.json"
         self.log_file = data.parent / f"{data.name}.log"
         self._flags = flags
@@ -63,7 +64,7 @@ class Serving:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=self._env,
             )
         deadline = time.monotonic() + TIMEOUT_S
         while not self.ready_file.exists():
