@@ -43,11 +43,13 @@ async def venue(directory: Path, determine_seconds: int) -> AsyncIterator[Extern
     """Run a server with a new venue on it, whose winners are determined for so long at most."""
     external = External(directory)
     await external.start()
-    async with external.journal() as client:
-        settings = Settings(min_auction_seconds=1, determine_seconds=determine_seconds)
-        await create_venue(client, settings=settings)
-    yield external
-    await external.stop()
+    try:
+        async with external.journal() as client:
+            settings = Settings(min_auction_seconds=1, determine_seconds=determine_seconds)
+            await create_venue(client, settings=settings)
+        yield external
+    finally:
+        await external.stop()
 
 
 def settings_of(external: External, name: str, *, standby: bool = False) -> Config:
