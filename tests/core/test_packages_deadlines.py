@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from exchange.messages.admin import HaltAgent, Settings
+from exchange.messages.admin import HaltAgent, RevokeAgent, Settings
 from exchange.messages.orders import CancelAllAfter
 from exchange.messages.packages import CancelPackages, WithdrawPackageBid
 from exchange.messages.reasons import Reason
@@ -267,3 +267,42 @@ def test_who_is_halted_takes_on_nothing_but_may_withdraw() -> None:
     assert_rejected(house.offer("ben", ("a", 1)), Reason.AGENT_HALTED)
     house.must("ben", WithdrawPackageBid, auction=1, bidder="ann")
     assert house.purse("ann") == (100, 0)
+
+
+# ── who ends while winners are determined ───────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("direction", ["procurement", "sale"])
+@pytest.mark.parametrize("is_solved", [True, False])
+def test_an_auction_whose_poster_is_revoked_while_winners_are_determined_ends_as_it_would(
+    direction: str, *, is_solved: bool
+) -> None:
+    """What was bid binds, and so does the auction: all is awarded and settled, and the rest is the venue's."""
+    house = sale() if direction == "sale" else House()
+    if direction != "sale":
+        house.open()
+    house.offer("ann", ("a", 10))
+    house.offer("cid", ("b", 8), team={"cid": 1, "ben": 1})
+    house.sign("ben", "cid")
+    house.close_bids()
+    house.must(OPERATOR, RevokeAgent, agent="poster")
+    if is_solved:
+        assert house.answer().accepted
+    else:
+        house.advance_to(due_us(house))
+    assert [winner.bidder for winner in house.auction().winners] == ["ann", "cid"]
+    for number in (1, 2, 3):
+        parties = house.settlement(number)
+        assert "poster" in (parties.payer, parties.provider)
+    assert house.purse("poster") == (0, 0)
+
+
+def test_an_auction_whose_bids_all_end_while_winners_are_determined_ends_without_an_award() -> None:
+    house = sale()
+    house.offer("ann", ("a", 10))
+    house.close_bids()
+    house.must(OPERATOR, RevokeAgent, agent="ann")
+    assert house.answer().accepted
+    view = house.auction()
+    assert (view.state, view.outcome, view.winners) == ("unawarded", "no_bids", [])
+    assert [event.outcome for event in house.told("poster", "packages.ended")] == ["no_bids"]
