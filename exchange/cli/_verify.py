@@ -304,8 +304,11 @@ def _determinations(counts: Determinations) -> str:
     if counts.unsolved:
         why = "SciPy is not installed" if counts.solver == "missing" else "not solved again in time"
         text += f", {counts.unsolved} not known ({why})"
-    if counts.payments_confirmed or counts.payments_refuted:
-        text += f"; payments by VCG: {counts.payments_confirmed} right, {counts.payments_refuted} wrong"
+    if counts.payments_confirmed or counts.payments_refuted or counts.payments_unsolved:
+        text += (
+            f"; payments by VCG: {counts.payments_confirmed} right, {counts.payments_refuted} wrong, "
+            f"{counts.payments_unsolved} not known"
+        )
     return text
 
 

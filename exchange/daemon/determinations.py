@@ -45,6 +45,7 @@ class Determinations(msgspec.Struct, kw_only=True):
     payments_confirmed: int = 0
     """Of those that pay by VCG, so many whose payments are right."""
     payments_refuted: int = 0
+    payments_unsolved: int = 0
     solver: str = "not asked"
     """Or ``used``, ``skipped``, or ``missing`` where SciPy is not installed."""
 
@@ -148,6 +149,7 @@ async def look_over(determined: Determined, answer: Answer, counts: Determinatio
 
 def _compare_payments(determined: Determined, answer: Answer, found: Review, counts: Determinations) -> list[str]:
     if found.payments is None:
+        counts.payments_unsolved += answer.pricing == "vcg"
         return []
     names = {number: bidder for bidder, number in determined.bidders.items()}
     wrong = [

@@ -224,6 +224,12 @@ async def test_without_time_or_solver_nothing_is_known(monkeypatch: pytest.Monke
         audit = await audit_journal(Records(house.bodies))
         assert (audit.problems, audit.determinations.unsolved, audit.determinations.solver) == ([], 1, "used")
 
+    with monkeypatch.context() as patch:
+        # Time for the winners, but not for what each of them is paid.
+        patch.setattr("exchange.solver.reviewing.vcg_payments", lambda *_: None)
+        counts = (await audit_journal(Records(house.bodies))).determinations
+        assert (counts.confirmed, counts.payments_confirmed, counts.payments_unsolved) == (1, 0, 1)
+
     def missing() -> None:
         raise SolverMissing
 
