@@ -305,6 +305,9 @@ def _() -> Any:
     def settle_less(self: Matcher, market: Any, order: Any, *fill: Any) -> int:
         fee = settle(self, market, order, *fill)
         legs = fill[-1]
+        if market.pledges is not None:
+            # A seller is not paid yet.
+            return fee
         credit, available, held = legs[-2]
         if not order.is_buy and available > 1:
             legs[-2] = (credit, available - 1, held)
