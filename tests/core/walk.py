@@ -59,7 +59,6 @@ class _BookedVenue(Venue):
             max_fills_per_command=7,
             max_cancels_per_command=8,
             arbitrator_stake_seconds=30,
-            min_auction_seconds=2,
             ruling_seconds=7_200,
             replacement_ruling_seconds=3_600,
         )
