@@ -128,7 +128,10 @@ class SettlementFailed(NamedTuple):
 
 
 class SettlementFinal(NamedTuple):
-    """A settlement ended for good, and its money has moved; ``score`` (0 to 100) is the attester's, if it gave one."""
+    """A settlement ended for good, and its money has moved.
+
+    ``score`` (0 to 100) is the attester's, if it gave one; ``is_accepted``: its payer has confirmed it.
+    """
 
     origin: str
     settlement: int
@@ -137,6 +140,7 @@ class SettlementFinal(NamedTuple):
     paid: int
     delivered_us: int | None
     score: int | None
+    is_accepted: bool
 
 
 class SettlementCalledOff(NamedTuple):

@@ -210,3 +210,12 @@ def test_bids_survive_a_snapshot(venue: Venue) -> None:
     for batch, digest in zip(venue.batches[batches:], venue.digests[batches:], strict=True):
         assert copy.apply(batch).digest() == digest
     assert copy.state_hash() == venue.engine.state_hash()
+
+
+def test_a_turn_needs_the_only_unit(venue: Venue) -> None:
+    """Another unit is issued while turns are bid for: whoever wants one can take it in the market."""
+    bid(venue, "ann", 9)
+    venue.issue("lab", 1, "slot")
+    venue.must("user", ReleaseLease, lease=1, fencing_token=1)
+    assert [event.won for event in heard_of_turns(venue, "ann")] == [False]
+    assert purse(venue, "ann") == (100, 0)

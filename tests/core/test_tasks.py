@@ -359,6 +359,34 @@ def test_bonuses_pay_for_quality_and_speed(venue: Work, score: int | None, minut
 # ── standing bids ───────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_poster_that_confirms_before_its_attester_has_scored_pays_the_whole_bonus(venue: Work) -> None:
+    """Silence would count 50: to confirm at once must not be a way to pay half."""
+    venue.post(quality_bonus=20 * CREDIT, attester="ci")
+    venue.bid("ann", 20)
+    venue.close()
+    venue.deliver()
+    venue.confirm(by="poster")
+    assert venue.told("ann", "tasks.ended")[0].quality_bonus == 20 * CREDIT
+
+
+@pytest.mark.parametrize(
+    ("terms", "is_offered"),
+    [({"price_per_hour": 29 * CREDIT, "max_effort_minutes": 30}, False), ({"price_per_hour": 13 * CREDIT}, False),
+     ({"skills": ["rust"], "price_per_hour": 12 * CREDIT}, False), ({"price_per_hour": 11 * CREDIT}, True)],
+)  # fmt: skip
+def test_a_standing_bid_that_changed_while_another_had_its_offer(
+    venue: Work, terms: dict[str, Any], is_offered: bool
+) -> None:
+    """Ben's is next when Ann declines; what would ask more by now, or takes such tasks no more, is not offered them."""
+    venue.stand("ann", 10)
+    venue.stand("ben", 12)
+    venue.post()
+    venue.close()
+    venue.must("ben", SetStandingBid, **{"skills": ["python"], **terms})
+    venue.must("ann", DeclineOffer, task=1)
+    assert bool(venue.told("ben", "tasks.offered")) == is_offered
+
+
 def test_a_standing_bid_enters_by_itself_and_may_decline(venue: Work) -> None:
     venue.stand("ann", 10)
     venue.stand("ben", 12)

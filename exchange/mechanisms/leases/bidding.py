@@ -60,9 +60,10 @@ class Bidding:
         return self._context.accept(command)
 
     def next_turn(self, lease: Lease) -> Turn | None:
-        """Return who has the resource of a lease next; nobody unless the lessor lets again."""
+        """Return who has the resource of a lease next; nobody unless the lessor lets again, and it is the only unit."""
         leases = self._leases
-        if leases.whole.get(lease.asset) != lease.number or lease.units_returned:
+        is_whole = leases.whole.get(lease.asset) == lease.number and leases.is_exclusive(lease.asset)
+        if not is_whole or lease.units_returned:
             return None
         return leases.turns.decide(lease.asset, leases.renewing.price_of(lease))
 

@@ -301,7 +301,10 @@ class Leases(Mechanism):
             posting.move(lease.escrow, escrow, lease.compensation)
             posting.move(lease.escrow, escrow, lease.quantity, lease.asset)
         else:
-            posting.give_back(lease.escrow, lease.lessee if is_forfeit else lease.lessor, lease.compensation)
+            if is_forfeit:
+                posting.pay(lease.escrow, lease.lessee, lease.compensation)
+            else:
+                posting.give_back(lease.escrow, lease.lessor, lease.compensation)
             if not lease.units_returned:
                 posting.give_back(lease.escrow, lease.lessor, lease.quantity, lease.asset)
         posting.post()

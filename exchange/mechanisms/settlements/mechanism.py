@@ -16,6 +16,7 @@ from exchange.mechanisms.facts import (
 )
 from exchange.mechanisms.facts import SettlementDelivered as DeliveredFact
 from exchange.mechanisms.facts import SettlementOpened as OpenedFact
+from exchange.mechanisms.settlements.invariants import broken_invariants
 from exchange.mechanisms.settlements.settlement import HOUR_US, Settlement
 from exchange.mechanisms.settlements.views import view_of
 from exchange.mechanisms.tally import Figure, Tally, words
@@ -208,7 +209,7 @@ class Settlements(Mechanism):
         if problem is not None:
             return self.context.reject(command, *problem)
         settlement.score = command.score
-        self._complete(settlement)
+        self._complete(settlement, is_accepted=not by_attester)
         return self.context.accept(command)
 
     def accept_failure(self, agent: AgentRecord, command: AcceptFailure) -> Outcome:
@@ -390,7 +391,7 @@ class Settlements(Mechanism):
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
-    def _complete(self, settlement: Settlement) -> None:
+    def _complete(self, settlement: Settlement, *, is_accepted: bool = False) -> None:
         """Pay the provider, and give back what is anybody's own."""
         terms, escrow = settlement.terms, settlement.escrow
         due = terms.price - settlement.late_fee
@@ -402,7 +403,7 @@ class Settlements(Mechanism):
             posting.give_back(escrow, terms.payer, terms.quantity, terms.asset)
         posting.post()
         self._tally.count("paid_credits_total", by=due)
-        self._finish(settlement, "completed", due, settlement.late_fee, 0)
+        self._finish(settlement, "completed", due, settlement.late_fee, 0, is_accepted=is_accepted)
 
     def _fail(self, settlement: Settlement) -> None:
         """Refund the payer, who gets the bond as well."""
@@ -446,7 +447,14 @@ class Settlements(Mechanism):
             del self.ended[next(iter(self.ended))]
 
     def _finish(
-        self, settlement: Settlement, outcome: Literal["completed", "failed"], paid: int, refunded: int, forfeited: int
+        self,
+        settlement: Settlement,
+        outcome: Literal["completed", "failed"],
+        paid: int,
+        refunded: int,
+        forfeited: int,
+        *,
+        is_accepted: bool = False,
     ) -> None:
         settlement.state = outcome
         self._retire(settlement)
@@ -472,6 +480,7 @@ class Settlements(Mechanism):
                 paid,
                 settlement.delivered_us,
                 settlement.score,
+                is_accepted,
             )
         )
 
@@ -568,13 +577,7 @@ class Settlements(Mechanism):
 
     def invariants(self) -> Sequence[str]:
         """Return the broken invariants of settlements and their escrows."""
-        broken: list[str] = []
-        indexed = 0
-        for settlement in self.live.values():
-            broken.extend(f"{name}: {settlement.number}" for name in self._problems(settlement))
-            indexed += len(settlement.listeners())
-        if indexed != sum(len(numbers) for numbers in self.by_agent.values()):
-            broken.append("live_settlements_are_indexed_by_agent")
+        broken = broken_invariants(self)
         if len(self.ended) > _REMEMBERED:
             broken.append("few_ended_settlements_are_remembered")
         return broken
@@ -582,23 +585,6 @@ class Settlements(Mechanism):
     def escrows(self) -> Iterable[str]:
         """Return the escrows of all settlements that are not final."""
         return [settlement.escrow for settlement in self.live.values()]
-
-    def _problems(self, settlement: Settlement) -> Iterable[str]:
-        cashier, terms, deadlines = self.context.cashier, settlement.terms, self.context.deadlines
-        if cashier.in_escrow(settlement.escrow) != terms.price + terms.bond:
-            yield "escrow_equals_price_and_bond"
-        if terms.quantity and cashier.in_escrow(settlement.escrow, terms.asset) != terms.quantity:
-            yield "escrow_has_the_units"
-        if settlement.is_final:
-            yield "live_settlements_are_not_final"
-        waits = settlement.deadline_id and deadlines.due_us(settlement.deadline_id) is not None
-        if bool(waits) != (settlement.state != "disputed"):
-            yield "silence_ends_what_is_not_disputed"
-        has_lease = settlement.lease_id and deadlines.due_us(settlement.lease_id) is not None
-        if bool(has_lease) != (settlement.state == "open" and terms.lease_seconds > 0):
-            yield "open_work_is_leased"
-        if any(settlement.number not in self.by_agent.get(name, ()) for name in settlement.listeners()):
-            yield "live_settlements_are_indexed_by_agent"
 
     def dump(self) -> object:
         """Return the state as plain data."""

@@ -8,6 +8,7 @@ from exchange.mechanisms.base import VENUE_SCOPE
 from exchange.mechanisms.cashier import escrow_of
 from exchange.mechanisms.facts import SettlementAgreed, SettlementTerms, TaskFinal
 from exchange.mechanisms.tasks import pricing
+from exchange.mechanisms.tasks.standing import matches
 from exchange.mechanisms.tasks.task import Award, Bid, Task
 from exchange.messages.tasks import TaskAwarded, TaskCanceled, TaskClosed, TaskEnded, TaskOffered, TaskRoundOpened
 
@@ -105,9 +106,7 @@ class Closing:
             return None
         if context.cashier.check(agent, terms.bond) is not None:
             return None
-        price = pricing.standing_price(
-            standing.price_per_hour, standing.fixed_price, terms.effort_minutes, standing.load_markup_bp, awards
-        )
+        price = _asks(standing, task, awards)
         return price if price <= task.reserve else None
 
     # ── deciding ────────────────────────────────────────────────────────────────────────────────
@@ -126,13 +125,18 @@ class Closing:
         self._end_round(task)
 
     def _may_be_offered(self, task: Task, best: Bid) -> bool:
-        """Return whether a standing bid still stands: others may have had their minute before it."""
+        """Return whether a standing bid still stands: others may have had their minute before it.
+
+        It may have changed meanwhile: what takes the task no more, or would ask more by now, is not offered it.
+        """
         standing, agent = self._tasks.standing.by_agent.get(best.agent), self._context.agents[best.agent]
+        if standing is None or agent.state != "active" or not matches(standing, task.terms):
+            return False
+        awards = self._tasks.awards_of.get(best.agent, 0)
         return (
-            standing is not None
-            and agent.state == "active"
-            and self._tasks.awards_of.get(best.agent, 0) < standing.capacity
+            awards < standing.capacity
             and self._context.cashier.check(agent, task.terms.bond) is None
+            and _asks(standing, task, awards) <= best.price
         )
 
     def _winner(self, task: Task) -> tuple[Bid, int]:
@@ -322,7 +326,9 @@ class Closing:
             self._tasks.unsecured.pop(award.owner, None)
         if fact.outcome == "completed":
             took_us = None if fact.delivered_us is None else fact.delivered_us - award.awarded_us
-            self._pay_bonuses(task, award, fact.score, took_us)
+            # Who does not wait for its attester's score gives up that it may be a low one.
+            is_waived = fact.score is None and fact.is_accepted and task.terms.attester is not None
+            self._pay_bonuses(task, award, pricing.SCORE_MAX if is_waived else fact.score, took_us)
             return
         task.banned[award.owner] = None
         if task.terms.reopens and self._has_another_round(task):
@@ -408,3 +414,11 @@ class Closing:
         for name in dict.fromkeys(listeners):
             event = TaskEnded(task=task.number, outcome=outcome, quality_bonus=quality, efficiency_bonus=efficiency)
             context.emit(context.agents[name], event)
+
+
+def _asks(standing: StandingBid, task: Task, awards: int) -> int:
+    """Return what a standing bid asks for a task while its agent has so many awards."""
+    effort = task.terms.effort_minutes
+    return pricing.standing_price(
+        standing.price_per_hour, standing.fixed_price, effort, standing.load_markup_bp, awards
+    )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from exchange.mechanisms.tasks.task import Terms
 
-__all__ = ["StandingBids"]
+__all__ = ["StandingBids", "matches"]
 
 
 class StandingBids:
@@ -44,13 +44,7 @@ class StandingBids:
         """Return the bids that have all skills of a task and take its effort and bond, by number."""
         # The rarest skill leaves the fewest to look at.
         found = min((self._by_skill.get(skill, {}) for skill in (terms.skills or ("",))), key=len)
-        return [
-            bid
-            for _, bid in sorted(found.items())
-            if all(skill in bid.skills for skill in terms.skills)
-            and (bid.max_effort_minutes is None or terms.effort_minutes <= bid.max_effort_minutes)
-            and (bid.max_bond is None or terms.bond <= bid.max_bond)
-        ]
+        return [bid for _, bid in sorted(found.items()) if matches(bid, terms)]
 
     def dump(self) -> list[object]:
         """Return the state as plain data."""
@@ -61,3 +55,12 @@ class StandingBids:
         self.last_number, bids = state
         for number, agent, owner, skills, *rest in bids:
             self.add(StandingBid(number, agent, owner, tuple(skills), *rest))
+
+
+def matches(bid: StandingBid, terms: Terms) -> bool:
+    """Return whether a bid has all skills of a task, and takes its effort and bond."""
+    return (
+        all(skill in bid.skills for skill in terms.skills)
+        and (bid.max_effort_minutes is None or terms.effort_minutes <= bid.max_effort_minutes)
+        and (bid.max_bond is None or terms.bond <= bid.max_bond)
+    )

@@ -14,13 +14,13 @@ def _leave_lease(self: Settlements, settlement: Settlement) -> None:
     del self, settlement
 
 
-def _complete_without_bond(self: Settlements, settlement: Settlement) -> None:
+def _complete_without_bond(self: Settlements, settlement: Settlement, *, is_accepted: bool = False) -> None:
     terms = settlement.terms
     posting = self.context.cashier.posting(settlement.cause_of_postings)
     posting.pay(settlement.escrow, terms.provider, terms.price - settlement.late_fee)
     posting.give_back(settlement.escrow, terms.payer, settlement.late_fee)
     posting.post()
-    self._finish(settlement, "completed", terms.price, settlement.late_fee, 0)
+    self._finish(settlement, "completed", terms.price, settlement.late_fee, 0, is_accepted=is_accepted)
 
 
 def _stop_twice(self: Settlements, settlement: Settlement) -> None:
