@@ -1,4 +1,4 @@
-"""Refuse to test a compiled core that is older than its sources; let no property fail because the machine is busy."""
+"""Say which tests run alone, let no property fail on a busy machine, refuse a compiled core older than its sources."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ import exchange
 # Here, so that it holds whichever tests are run: an example that has to wait for the processor has failed nothing.
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+
+
+_ALONE = ("benchmarks", "faults")
+"""They load the machine, or measure it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what must not run beside other tests."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in _ALONE:
+            item.add_marker("alone")
 
 
 def pytest_configure() -> None:
