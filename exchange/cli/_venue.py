@@ -80,10 +80,18 @@ class RunFile:
         self._file = file
 
     def write(self, running: Running) -> None:
-        """Tell others where the daemon is, and in which state."""
+        """Tell others where the daemon is, and in which state.
+
+        Raises:
+            OSError: it cannot be written; the disk is full, say.
+        """
         assert self._file is not None  # noqa: S101 - acquired before
-        # Padded, so that a later text covers an earlier one whole: whoever reads meanwhile sees one of them.
-        os.pwrite(self._file, _encode(running).ljust(_RUN_FILE_BYTES) + b"\n", 0)
+        try:
+            # Padded, so that a later text covers an earlier one whole: whoever reads meanwhile sees one of them.
+            os.pwrite(self._file, _encode(running).ljust(_RUN_FILE_BYTES) + b"\n", 0)
+        except OSError as error:
+            # With its name, or nobody could tell a user which file it was.
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def release(self) -> None:
         """Give the data directory up."""

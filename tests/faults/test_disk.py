@@ -7,11 +7,13 @@ import re
 from random import Random
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from nats.js.api import StreamConfig
 from nats.js.errors import APIError
 
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.cli._venue import RunFile, Running
 from exchange.daemon.venue_files import create_venue
 from tests.daemon.support import External, wait_until
 from tests.faults.disks import failing_syncs, needs_mount, needs_strace, small_disk
@@ -106,6 +108,27 @@ async def test_a_full_disk_holds_the_venue_until_there_is_room(tmp_path: Path) -
                 times=2, acknowledged=acknowledged(traders), recovery_s=took_s,
                 remark="refused as `journal_unavailable`; also when it is started on a full disk",
             )  # fmt: skip
+
+
+@needs_mount
+def test_a_full_disk_is_told_with_the_file_that_found_no_room(tmp_path: Path) -> None:
+    """The command line shows that as a message, and what has no name as a bug of ours."""
+    with small_disk(tmp_path / "disk", 1) as disk:
+        file = RunFile(disk.path)
+        file.acquire()
+        disk.fill()
+        facts = {
+            "url": "nats://127.0.0.1:1",
+            "metrics_url": None,
+            "pid": 1,
+            "operator_creds": None,
+            "epoch": 1,
+            "index": 1,
+        }
+        with pytest.raises(OSError, match="No space left on device") as raised:
+            file.write(msgspec.convert({**facts, "data": disk.path}, Running))
+        assert raised.value.filename == str(disk.path / "run.json")
+        file.release()
 
 
 @needs_mount
