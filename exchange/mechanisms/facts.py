@@ -11,8 +11,11 @@ __all__ = [
     "DisputeOpened",
     "DisputeTerms",
     "EvidenceGiven",
+    "ExternalityFinal",
+    "GoodSubsidised",
     "MarketStateOrdered",
     "MechanismStateOrdered",
+    "ParameterChanged",
     "SettlementAgreed",
     "SettlementCalledOff",
     "SettlementDelivered",
@@ -22,7 +25,10 @@ __all__ = [
     "SettlementTerms",
     "SwitchLapsed",
     "TaskFinal",
+    "TaskOpened",
+    "TaskOrdered",
     "UnitsLeased",
+    "UrgentAuctionClosed",
     "VenueReopened",
 ]
 
@@ -154,6 +160,43 @@ class TaskFinal(NamedTuple):
 
     task: int
     is_completed: bool
+    is_critical: bool = False
+
+
+class TaskOrdered(NamedTuple):
+    """A mechanism has work done: ``tasks`` opens a procurement task, and owns the ``escrow``'s money from now on.
+
+    ``origin`` is a cause such as ``debts:3``; ``poster`` the agent that confirms in the place of a payer. What is not
+    spent goes to ``refund``, an account of the venue or of an agent. The owners in ``excluded_owners`` may not bid.
+    """
+
+    origin: str
+    escrow: str
+    poster: str
+    refund: str
+    title: str
+    detail: str
+    skills: tuple[str, ...]
+    effort_minutes: int
+    reserve: int
+    closes_at_us: int
+    deadline_us: int
+    excluded_owners: tuple[str, ...] = ()
+    attester: str | None = None
+
+
+class TaskOpened(NamedTuple):
+    """A task was opened for the ``origin`` of a ``TaskOrdered``; ``TaskFinal`` follows when it has ended."""
+
+    origin: str
+    task: int
+
+
+class UrgentAuctionClosed(NamedTuple):
+    """A round of a task with a premium for urgency closed, with or without an award."""
+
+    task: int
+    is_awarded: bool
 
 
 # ── disputes ────────────────────────────────────────────────────────────────────────────────────
@@ -227,3 +270,35 @@ class EvidenceGiven(NamedTuple):
     score: int
     stake: int
     rater: str | None = None
+
+
+# ── the commons ─────────────────────────────────────────────────────────────────────────────────
+
+
+class ParameterChanged(NamedTuple):
+    """A parameter of the venue, a field of its settings, has another value from now on."""
+
+    name: str
+    before: int
+    after: int
+
+
+class ExternalityFinal(NamedTuple):
+    """A levy on what one agent does to another is final: ``units`` as its ``kind`` counts them, ``amount`` in credits.
+
+    ``source`` is the agent that pays; ``target`` the agent that is compensated, None where that is the public.
+    """
+
+    kind: str
+    units: int
+    amount: int
+    source: str
+    target: str | None
+
+
+class GoodSubsidised(NamedTuple):
+    """Public money in ``escrow`` goes to the proposal of a public good, and is answered for by ``assurance`` now."""
+
+    good: int
+    escrow: str
+    amount: int

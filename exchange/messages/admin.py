@@ -123,6 +123,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     determine_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
     max_package_auctions: PositiveAmount = 100
     max_package_bids: PositiveAmount = 2_000
+    # What may be voted on, of the commons.
+    harberger_rate_bp: BasisPoints = 500
+    coupling_rate: Amount = 10_000_000
+    max_coupling_tax: Amount = 100_000_000
+    context_switch_rate: Amount = 1_000_000
+    blocking_rate: Amount = 2_000_000
+    debt_rate: Amount = 1_000_000
+    knowledge_hoarding_rate: Amount = 1_000_000
+    debt_hour_rate: Amount = 5_000_000
+    crisis_overdue_hours_milli: Amount = 40_000
+    crisis_overdue_bp: BasisPoints = 2_000
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):
