@@ -91,6 +91,8 @@ class Task:
     settlement: int | None
     own_bid: Credits | None
     outcome: str | None
+    origin: str | None
+    """What has it done where it is not the poster that pays, such as ``debts:3``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

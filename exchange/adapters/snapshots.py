@@ -31,7 +31,7 @@ __all__ = [
     "encode_snapshot",
 ]
 
-SNAPSHOT_FORMAT: Final = 3
+SNAPSHOT_FORMAT: Final = 4
 """The layout of the state; a version that cannot read it replays the journal instead."""
 
 _STATE_HASH, _STATE = 5, 6
@@ -45,13 +45,13 @@ def _dump_anew(fields: list[Any]) -> list[Any]:
     engine = Engine()
     engine.load(fields[_STATE])
     state = engine.dump()
-    migrated = [3, *fields[1:]]
+    migrated = [SNAPSHOT_FORMAT, *fields[1:]]
     migrated[_STATE], migrated[_STATE_HASH] = state, hash_state(state)
     return migrated
 
 
-MIGRATIONS: Final[dict[int, Callable[[list[Any]], list[Any]]]] = {2: _dump_anew}
-"""How the fields of a snapshot of one format become those of the next, ``format`` among them. What has none is
+MIGRATIONS: Final[dict[int, Callable[[list[Any]], list[Any]]]] = {2: _dump_anew, 3: _dump_anew}
+"""How the fields of a snapshot of one format become those of a later one, ``format`` among them. What has none is
 replayed instead: all there was before a release, for one."""
 
 

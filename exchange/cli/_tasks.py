@@ -170,6 +170,7 @@ def show_(task: int, /, *, venue: Venue | None = None, json: Json = False) -> No
             ("skills", ", ".join(found.skills)),
             ("closes", when(found.closes_at_us)),
             ("due", when(found.deadline_us)),
+            ("done for", found.origin),
             ("own bid", found.own_bid),
             ("winner", found.winner),
             ("price", found.price),

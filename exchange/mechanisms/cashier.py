@@ -58,7 +58,10 @@ def _discard(index: dict[str, dict[int, None]], key: str, number: int) -> None:
 
 
 class Lien(NamedTuple):
-    """Hold what an agent owes since it could not pay; ``creditor`` is an account."""
+    """Hold what an agent owes since it could not pay; ``creditor`` is an account of any kind.
+
+    Who lets an escrow be owed to answers for it as long as it is.
+    """
 
     number: int
     debtor: str
@@ -398,14 +401,17 @@ class Posting:
         self._add_escrow(escrow, asset, amount)
 
     def transfer(self, source: str, target: str, amount: int, asset: str = CREDIT) -> None:
-        """Move available units between accounts of agents or of the venue."""
+        """Move available units of an agent's or the venue's to another account, which may be an escrow."""
         self._add(source, asset, -amount, 0)
-        self._add(self._cashier.takes(target), asset, amount, 0)
+        self._credit(target, asset, amount)
 
     # ── out of escrows ──────────────────────────────────────────────────────────────────────────
 
     def pay(self, escrow: str, agent_id: str, amount: int) -> None:
-        """Pay what an agent has earned, in credits: liens take their share of it."""
+        """Pay what an agent has earned, in credits: liens take their share of it. Other accounts simply get it."""
+        if agent_id not in self._context.agents:
+            self.move(escrow, agent_id, amount)
+            return
         account = self._cashier.payee(agent_id)
         left = amount - self._settle_debts(agent_id, account, amount)
         left -= self._pay_liens(account, left // LIEN_SHARE)
@@ -413,7 +419,10 @@ class Posting:
         self._add(account, CREDIT, left, 0)
 
     def give_back(self, escrow: str, agent_id: str, amount: int, asset: str = CREDIT) -> None:
-        """Give back out of an escrow what was the agent's own: a refund, a bond, units."""
+        """Give back out of an escrow what was the agent's own, or another account's: a refund, a bond, units."""
+        if agent_id not in self._context.agents:
+            self.move(escrow, agent_id, amount, asset)
+            return
         account = self._cashier.payee(agent_id)
         left = amount - self._settle_debts(agent_id, account, amount) if asset == CREDIT else amount
         self._add_escrow(escrow, asset, -amount)
@@ -433,17 +442,14 @@ class Posting:
             part = min(share - taken, lien.amount - counted)
             if part > 0:
                 self._liens[number] = counted + part
-                self._add(cashier.takes(lien.creditor), CREDIT, part, 0)
+                self._credit(lien.creditor, CREDIT, part)
                 taken += part
         return taken
 
     def move(self, source: str, target: str, amount: int, asset: str = CREDIT) -> None:
         """Move units from one escrow to another, or to ``fees``, ``public_fund`` or ``treasury``."""
         self._add_escrow(source, asset, -amount)
-        if target.startswith("escrow:"):
-            self._add_escrow(target, asset, amount)
-        else:
-            self._add(target, asset, amount, 0)
+        self._credit(target, asset, amount)
 
     # ── posting ─────────────────────────────────────────────────────────────────────────────────
 
@@ -478,6 +484,13 @@ class Posting:
         told = self._told.setdefault((account, asset), [0, 0])
         told[0] += available
         told[1] += held
+
+    def _credit(self, account: str, asset: str, amount: int) -> None:
+        """Add to an account of any kind; what is due to a revoked agent, to its payee's."""
+        if account.startswith("escrow:"):
+            self._add_escrow(account, asset, amount)
+        else:
+            self._add(self._cashier.takes(account), asset, amount, 0)
 
     def _add_escrow(self, escrow: str, asset: str, amount: int) -> None:
         if not amount:

@@ -80,6 +80,7 @@ class SettlementTerms(NamedTuple):
     deliver or confirm in the place of a party. ``lease_seconds`` above 0: the provider has a work lease of so long,
     which it must renew. ``quantity`` units of ``asset`` go to the payer when it is completed, else back.
     ``unsecured_bond`` is not in escrow: the provider had nothing, and is debited by force if it fails.
+    What goes back to the payer, or is forfeited to it, goes to the ``payer_account`` if there is one.
     """
 
     payer: str
@@ -96,6 +97,17 @@ class SettlementTerms(NamedTuple):
     quantity: int = 0
     title: str = ""
     unsecured_bond: int = 0
+    payer_account: str = ""
+
+    @property
+    def refund_account(self) -> str:
+        """Return the account that takes what goes back to the payer."""
+        return self.payer_account or self.payer
+
+    def dump(self) -> list[object]:
+        """Return the terms as plain data, as they were before there was a ``payer_account`` where there is none."""
+        fields: list[object] = list(self)
+        return fields if self.payer_account else fields[:-1]
 
 
 class SettlementAgreed(NamedTuple):
@@ -166,8 +178,10 @@ class TaskFinal(NamedTuple):
 class TaskOrdered(NamedTuple):
     """A mechanism has work done: ``tasks`` opens a procurement task, and owns the ``escrow``'s money from now on.
 
+    That money is all the task may cost: the ``reserve`` is lowered to it, and what it has more is for urgency.
     ``origin`` is a cause such as ``debts:3``; ``poster`` the agent that confirms in the place of a payer. What is not
-    spent goes to ``refund``, an account of the venue or of an agent. The owners in ``excluded_owners`` may not bid.
+    spent, and what a worker forfeits, goes to ``refund``: an account of the venue, of an agent, or another escrow,
+    which can be owed a bond even after the task. The owners in ``excluded_owners`` may not bid.
     """
 
     origin: str

@@ -309,6 +309,8 @@ class TaskView(msgspec.Struct, kw_only=True, omit_defaults=True):
     settlement: int | None = None
     own_bid: int | None = None
     outcome: EndReason | None = None
+    origin: str | None = None
+    """The cause of the mechanism that has it done, such as ``debts:3``; its ``poster`` does not pay for it."""
 
 
 class TaskResult(Result, tag="task", kw_only=True):

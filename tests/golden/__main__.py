@@ -1,6 +1,7 @@
 """Write golden files of this version: ``python -m tests.golden``. Those of other formats stay as they are.
 
 Do it when a format has a new number, and never to make a test pass that says that an old file is read otherwise.
+Until a version with it is released, the directory of that one format may be removed before, to be written anew.
 """
 
 from __future__ import annotations

@@ -397,7 +397,7 @@ class Settlements(Mechanism):
         due = terms.price - settlement.late_fee
         posting = self.context.cashier.posting(settlement.cause_of_postings)
         posting.pay(escrow, terms.provider, due)
-        posting.give_back(escrow, terms.payer, settlement.late_fee)
+        posting.give_back(escrow, terms.refund_account, settlement.late_fee)
         posting.give_back(escrow, terms.provider, terms.bond)
         if terms.quantity:
             posting.give_back(escrow, terms.payer, terms.quantity, terms.asset)
@@ -407,16 +407,16 @@ class Settlements(Mechanism):
 
     def _fail(self, settlement: Settlement) -> None:
         """Refund the payer, who gets the bond as well."""
-        terms, escrow = settlement.terms, settlement.escrow
+        terms, escrow, refund = settlement.terms, settlement.escrow, settlement.terms.refund_account
         posting = self.context.cashier.posting(settlement.cause_of_postings)
-        posting.give_back(escrow, terms.payer, terms.price)
-        posting.pay(escrow, terms.payer, terms.bond)
+        posting.give_back(escrow, refund, terms.price)
+        posting.pay(escrow, refund, terms.bond)
         if terms.quantity:
             posting.give_back(escrow, terms.provider, terms.quantity, terms.asset)
         posting.post()
         if terms.unsecured_bond:
             cause = settlement.cause_of_postings
-            self.context.cashier.charge(terms.provider, terms.payer, terms.unsecured_bond, cause)
+            self.context.cashier.charge(terms.provider, refund, terms.unsecured_bond, cause)
         self._finish(settlement, "failed", 0, terms.price, terms.bond + terms.unsecured_bond)
 
     def _call_off(self, fact: SettlementCalledOff) -> None:

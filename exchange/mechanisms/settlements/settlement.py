@@ -77,7 +77,7 @@ class Settlement:
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         return [
-            self.number, self.origin, self.escrow, list(self.terms), self.opened_us, self.state, self.deadline_id,
+            self.number, self.origin, self.escrow, self.terms.dump(), self.opened_us, self.state, self.deadline_id,
             self.fencing_token, self.lease_id, self.late_since_us, self.delivered_us, self.reference, self.digest,
             self.late_fee, self.cause, self.dispute, self.frozen_state, self.score,
         ]  # fmt: skip

@@ -272,6 +272,7 @@ class Closing:
             lease_seconds=context.settings.work_lease_seconds,
             title=terms.title,
             unsecured_bond=terms.bond if best.unsecured else 0,
+            payer_account=terms.refund,
         )
         context.announce(SettlementAgreed(task.cause, escrow, agreed))
 
@@ -290,7 +291,7 @@ class Closing:
         else:
             posting.fund_held(best.agent, escrow, best.held)
             posting.move(source, escrow, price)
-            posting.give_back(source, terms.poster, terms.max_price - price - task.spare)
+            posting.give_back(source, terms.refund_account, terms.max_price - price - task.spare)
         posting.post()
 
     def _begin_award(self, agent_id: str) -> None:
@@ -360,7 +361,7 @@ class Closing:
         posting = self._context.cashier.posting(task.cause)
         posting.pay(escrow, award.winner, quality + efficiency)
         left = self._context.cashier.in_escrow(escrow) - quality - efficiency
-        posting.give_back(escrow, terms.poster, left)
+        posting.give_back(escrow, terms.refund_account, left)
         posting.post()
         self._tasks.tally.count("bonus_credits_total", by=quality + efficiency)
         self._finish(task, "completed", quality, efficiency)
@@ -386,10 +387,10 @@ class Closing:
         self._end(task, reason)
 
     def _end(self, task: Task, outcome: EndReason) -> None:
-        """Give the poster back what is left in escrow."""
+        """Give back what is left in escrow."""
         escrow = escrow_of(task.cause)
         posting = self._context.cashier.posting(task.cause)
-        posting.give_back(escrow, task.terms.poster, self._context.cashier.in_escrow(escrow))
+        posting.give_back(escrow, task.terms.refund_account, self._context.cashier.in_escrow(escrow))
         posting.post()
         self._finish(task, outcome, 0, 0)
 
@@ -397,14 +398,7 @@ class Closing:
         context, tasks, poster = self._context, self._tasks, task.terms.poster
         task.state, task.outcome = _STATES[outcome], outcome
         del tasks.tasks[task.number]
-        posted = tasks.posted[poster]
-        del posted[task.number]
-        if not posted:
-            del tasks.posted[poster]
-        owner = tasks.owner_of(poster)
-        tasks.posted_by_owner[owner] -= 1
-        if not tasks.posted_by_owner[owner]:
-            del tasks.posted_by_owner[owner]
+        tasks.unlist_posted(task)
         tasks.ended[task.number] = task
         if len(tasks.ended) > _REMEMBERED:
             del tasks.ended[next(iter(tasks.ended))]

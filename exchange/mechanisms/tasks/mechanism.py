@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from exchange.mechanisms.base import AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.cashier import escrow_of, whole_credits
-from exchange.mechanisms.facts import AgentEnded, SettlementFinal, SettlementOpened, SwitchLapsed
+from exchange.mechanisms.facts import (
+    AgentEnded,
+    SettlementFinal,
+    SettlementOpened,
+    SwitchLapsed,
+    TaskOpened,
+    TaskOrdered,
+)
 from exchange.mechanisms.tally import Figure, Tally, words
 from exchange.mechanisms.tasks.closing import Closing
 from exchange.mechanisms.tasks.invariants import broken_invariants
-from exchange.mechanisms.tasks.posting import check_terms
+from exchange.mechanisms.tasks.posting import check_terms, ordered_terms
 from exchange.mechanisms.tasks.queries import Queries
 from exchange.mechanisms.tasks.standing import StandingBids
 from exchange.mechanisms.tasks.task import Bid, StandingBid, Task, Terms
@@ -81,6 +88,7 @@ class Tasks(Mechanism):
         self.posted: dict[str, dict[int, None]] = {}
         """The tasks of each poster that have not ended."""
         self.posted_by_owner: dict[str, int] = {}
+        """How many of them each owner pays for."""
         self.bids_of: dict[str, dict[int, None]] = {}
         """The tasks of which an agent has a sealed bid."""
         self.offers_of: dict[str, dict[int, None]] = {}
@@ -119,6 +127,7 @@ class Tasks(Mechanism):
         context.react(SwitchLapsed, self._withdraw_all)
         context.react(SettlementOpened, self._closing.note_settlement)
         context.react(SettlementFinal, self._closing.finish)
+        context.react(TaskOrdered, self._open_ordered)
 
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
@@ -171,11 +180,24 @@ class Tasks(Mechanism):
         posting = context.cashier.posting(task.cause)
         posting.fund(agent.agent_id, escrow_of(task.cause), terms.budget)
         posting.post()
-        self.posted.setdefault(agent.agent_id, {})[number] = None
-        self.posted_by_owner[agent.owner] = self.posted_by_owner.get(agent.owner, 0) + 1
+        self._list_posted(task)
         self.tally.count("posted_total", terms.direction)
         self._closing.open_round(task)
         return TaskOutcome(command.id, "accepted", context.stamp, task=number, reserve=task.reserve)
+
+    def _open_ordered(self, fact: TaskOrdered) -> None:
+        """Open the auction of what a mechanism has done with the money of its escrow."""
+        cashier = self.context.cashier
+        budget = cashier.in_escrow(fact.escrow)
+        self.last_task = number = self.last_task + 1
+        task = self.tasks[number] = Task(number, ordered_terms(self.context, fact, budget))
+        posting = cashier.posting(task.cause)
+        posting.move(fact.escrow, escrow_of(task.cause), budget)
+        posting.post()
+        self._list_posted(task)
+        self.tally.count("posted_total", "procurement")
+        self.context.announce(TaskOpened(fact.origin, number))
+        self._closing.open_round(task)
 
     def cancel(self, agent: AgentRecord, command: CancelTask) -> Outcome:
         """Take a task back while its auction is open."""
@@ -184,6 +206,8 @@ class Tasks(Mechanism):
             return self._reject_unknown(command, command.task)
         if agent.agent_id != task.terms.poster:
             return self.context.reject(command, Reason.NOT_PERMITTED, f"{task.terms.poster} posted it")
+        if task.terms.origin:
+            return self.context.reject(command, Reason.NOT_PERMITTED, f"{task.terms.origin} has it done")
         if task.state != "open":
             return self.context.reject(command, Reason.WRONG_STATE, f"the auction of task {task.number} is closed")
         self._closing.call_off(task, "canceled")
@@ -233,6 +257,8 @@ class Tasks(Mechanism):
             return Reason.SAME_OWNER, "it was posted by the same owner"
         if terms.attester is not None and agent.owner == self.owner_of(terms.attester):
             return Reason.SAME_OWNER, "its attester is of the same owner"
+        if agent.owner in terms.excluded_owners:
+            return Reason.NOT_PERMITTED, f"{terms.origin} lets no agent of this owner do it"
         missing = [skill for skill in terms.skills if skill not in agent.skills]
         if missing:
             return Reason.MISSING_SKILL, f"it asks for {', '.join(missing)}"
@@ -430,7 +456,7 @@ class Tasks(Mechanism):
         self._withdraw(fact.agent, "revoked")
         for number in list(self.posted.get(fact.agent, ())):
             task = self.tasks[number]
-            if task.state in ("open", "offered"):
+            if task.state in ("open", "offered") and not task.terms.origin:
                 self._closing.call_off(task, "revoked")
         for number in sorted(self.bids_of.get(fact.agent, ())):
             # Its bid waits for the answer to somebody else's offer.
@@ -483,10 +509,7 @@ class Tasks(Mechanism):
             self._load_indexes(task)
 
     def _load_indexes(self, task: Task) -> None:
-        poster = task.terms.poster
-        self.posted.setdefault(poster, {})[task.number] = None
-        owner = self.owner_of(poster)
-        self.posted_by_owner[owner] = self.posted_by_owner.get(owner, 0) + 1
+        self._list_posted(task)
         for bid in task.bids.values():
             if not bid.is_standing:
                 self.bids_of.setdefault(bid.agent, {})[task.number] = None
@@ -498,6 +521,28 @@ class Tasks(Mechanism):
             self.awards_of[busy] = self.awards_of.get(busy, 0) + 1
         if task.state == "open":
             self.list_open(task)
+
+    def _list_posted(self, task: Task) -> None:
+        """Let a task be found by its poster, and count for the owner that pays for it."""
+        terms = task.terms
+        self.posted.setdefault(terms.poster, {})[task.number] = None
+        if not terms.origin:
+            owner = self.owner_of(terms.poster)
+            self.posted_by_owner[owner] = self.posted_by_owner.get(owner, 0) + 1
+
+    def unlist_posted(self, task: Task) -> None:
+        """Let a task that has ended count for nobody."""
+        terms = task.terms
+        posted = self.posted[terms.poster]
+        del posted[task.number]
+        if not posted:
+            del self.posted[terms.poster]
+        if terms.origin:
+            return
+        owner = self.owner_of(terms.poster)
+        self.posted_by_owner[owner] -= 1
+        if not self.posted_by_owner[owner]:
+            del self.posted_by_owner[owner]
 
     def list_open(self, task: Task) -> None:
         """Let everybody find an auction that is open."""

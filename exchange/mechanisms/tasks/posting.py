@@ -11,9 +11,10 @@ from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
     from exchange.mechanisms.base import AgentRecord, Context
+    from exchange.mechanisms.facts import TaskOrdered
     from exchange.messages.tasks import PostTask
 
-__all__ = ["check_terms"]
+__all__ = ["check_terms", "ordered_terms"]
 
 _SECOND_US: Final = 1_000_000
 _LATEST_US: Final = 366 * 86_400 * _SECOND_US
@@ -54,6 +55,41 @@ def check_terms(context: Context, agent: AgentRecord, command: PostTask) -> Term
         command.closes_at_us - context.time_us,
         command.deadline_us,
         context.settings.critical_floor if command.critical else 0,
+    )
+
+
+def ordered_terms(context: Context, order: TaskOrdered, budget: int) -> Terms:
+    """Return the terms of a task that a mechanism has done for ``budget`` at most."""
+    reserve = min(order.reserve, budget)
+    return Terms(
+        poster=order.poster,
+        title=order.title,
+        detail=order.detail,
+        effort_minutes=order.effort_minutes,
+        value=None,
+        skills=order.skills,
+        direction="procurement",
+        pricing="second_price",
+        reserve=reserve,
+        max_price=budget,
+        reward=0,
+        bond=default_bond(reserve),
+        quality_bonus=0,
+        efficiency_bonus=0,
+        late_hours=0,
+        late_per_hour=None,
+        confirm_seconds=context.settings.confirm_seconds,
+        attester=order.attester,
+        min_reputation=0,
+        critical=False,
+        max_rounds=1,
+        reopens=False,
+        round_us=order.closes_at_us - context.time_us,
+        deadline_us=order.deadline_us,
+        floor=0,
+        origin=order.origin,
+        refund=order.refund,
+        excluded_owners=order.excluded_owners,
     )
 
 

@@ -142,4 +142,5 @@ class Queries:
             settlement=None if award is None or not award.settlement else award.settlement,
             own_bid=None if own is None or (own.is_standing and own.agent != agent.agent_id) else own.price,
             outcome=task.outcome,
+            origin=terms.origin or None,
         )

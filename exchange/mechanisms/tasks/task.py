@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exchange.mechanisms.tasks.pricing import Ranked
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from exchange.messages.tasks import Direction, EndReason, Pricing, TaskState
 
 __all__ = ["Award", "Bid", "StandingBid", "Task", "Terms"]
+
+_POSTED_FIELDS: Final = 25
+"""So many fields have the terms of a task that an agent has posted."""
 
 
 class Terms(NamedTuple):
@@ -41,12 +44,27 @@ class Terms(NamedTuple):
     deadline_us: int
     floor: int
     """What a critical task pays at least."""
+    origin: str = ""
+    """The cause of the mechanism that has it done; empty where an agent has posted it with its own money."""
+    refund: str = ""
+    """The account of such a task that takes what is not spent."""
+    excluded_owners: tuple[str, ...] = ()
 
     @property
     def budget(self) -> int:
         """Return what is in escrow while the auction is open."""
         price = self.max_price if self.direction == "procurement" else self.reward
         return price + self.quality_bonus + self.efficiency_bonus
+
+    @property
+    def refund_account(self) -> str:
+        """Return the account that takes what is not spent."""
+        return self.refund or self.poster
+
+    def dump(self) -> list[object]:
+        """Return the terms as plain data, as they were before mechanisms had work done where none does."""
+        fields: list[object] = list(self)
+        return fields if self.origin else fields[:_POSTED_FIELDS]
 
 
 class Bid(NamedTuple):
@@ -149,7 +167,7 @@ class Task:
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         return [
-            self.number, list(self.terms), self.state, self.round, self.reserve, self.closes_at_us, self.deadline_id,
+            self.number, self.terms.dump(), self.state, self.round, self.reserve, self.closes_at_us, self.deadline_id,
             [list(bid) for bid in self.bids.values()], self.offered, list(self.banned),
             None if self.award is None else list(self.award), self.outcome,
             [list(bid) for bid in self.decided.values()],
@@ -160,6 +178,8 @@ class Task:
         """Return the task of which ``dump`` gave the state."""
         number, fields = state[:2]
         fields[5] = tuple(fields[5])
+        if len(fields) > _POSTED_FIELDS:
+            fields[-1] = tuple(fields[-1])
         task = Task(number, Terms(*fields))
         task.state, task.round, task.reserve, task.closes_at_us, task.deadline_id = state[2:7]
         bids, task.offered, banned, award, task.outcome, decided = state[7:]
