@@ -123,6 +123,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     determine_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
     max_package_auctions: PositiveAmount = 100
     max_package_bids: PositiveAmount = 2_000
+    max_modules: PositiveAmount = 100_000
+    max_modules_per_owner: PositiveAmount = 10_000
+    max_module_dependencies: PositiveAmount = 64
+    max_module_dependents: PositiveAmount = 1_000
+    max_module_grants: PositiveAmount = 32
+    write_token_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
     # What may be voted on, of the commons.
     harberger_rate_bp: BasisPoints = 500
     coupling_rate: Amount = 10_000_000

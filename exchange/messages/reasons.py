@@ -100,6 +100,12 @@ class Reason(StrEnum):
     UNKNOWN_CONTRACT = "unknown_contract"
     INVALID_CONTRACT_TERMS = "invalid_contract_terms"
     TOO_MANY_CONTRACTS = "too_many_contracts"
+    # Property.
+    UNKNOWN_MODULE = "unknown_module"
+    MODULE_EXISTS = "module_exists"
+    INVALID_MODULE_TERMS = "invalid_module_terms"
+    TOO_MANY_MODULES = "too_many_modules"
+    TOO_MANY_GRANTS = "too_many_grants"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

@@ -17,6 +17,7 @@ from exchange.mechanisms import REGISTRY
 from exchange.messages import family_of, tag_of
 from exchange.messages.admin import RegisterAgent, Settings
 from exchange.messages.base import VENUE_AGENT
+from exchange.messages.property import RegisterModule
 from exchange.testing import OPERATOR, SECOND_US, Venue
 from tests.simulation.checks import balance_problems, order_problems
 from tests.simulation.commands import COMMANDS
@@ -42,6 +43,8 @@ _MARKETS: Final = (
     MarketTerms("slot", "slot", 1, 1),
 )
 _SKILLS: Final = ["python", "rust"]
+_OPERATED: Final = ("property",)
+"""The families of which an operator gives commands of its own."""
 WORKERS: Final = (WalkingDeterminer,)
 """Give the commands that the daemon itself would give, such as the answer to a problem that it solved."""
 
@@ -114,6 +117,8 @@ class Walk:
         venue.market("lease", base="gpu", tick=10, lot=10, **terms, compensation_bp=777)
         venue.market("slot", base="slot", **terms)
         venue.issue("ann", 1, "slot")
+        for name, module in zip(AGENTS, ("core", "auth", "ui"), strict=False):
+            venue.must(OPERATOR, RegisterModule, module=module, owner=name)
         for name in AGENTS:
             venue.issue(name, 300, "cpu")
             venue.issue(name, 3_000, "gpu")
@@ -161,6 +166,9 @@ class Walk:
         view = self.views[agent]
         view.venue_time_us = self.venue.time_us
         family = "admin" if agent == OPERATOR else random.choice(self.families)
+        operated = [name for name in self.families if name in _OPERATED]
+        if agent == OPERATOR and operated and not is_stopped and random.random() < 0.5:
+            family = random.choice(operated)
         if agent == OPERATOR and is_stopped:
             kind, fields = view.undo.pop()
         else:

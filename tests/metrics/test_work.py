@@ -139,6 +139,7 @@ def test_every_mechanism_of_work_was_busy() -> None:
         "contracts_bound_total",
         "expertise_ratings_total",
         "packages_determined_total",
+        "property_moved_total",
     ):
         assert total(f"exchange_{name}") > 0, name
 

@@ -14,7 +14,17 @@ __all__ = ["OPEN_METRICS", "WORK", "Scraped", "scraped"]
 OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0"
 """What Prometheus asks for."""
 
-WORK: Final = ("payments", "settlements", "disputes", "leases", "tasks", "contracts", "expertise", "packages")
+WORK: Final = (
+    "payments",
+    "settlements",
+    "disputes",
+    "leases",
+    "tasks",
+    "contracts",
+    "expertise",
+    "packages",
+    "property",
+)
 """The families of the market for work."""
 
 

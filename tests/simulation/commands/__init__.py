@@ -10,6 +10,7 @@ from tests.simulation.commands import (
     disputes,
     expertise,
     leases,
+    modules,
     orders,
     packages,
     payments,
@@ -34,6 +35,7 @@ COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "orders": orders.draw,
     "packages": packages.draw,
     "payments": payments.draw,
+    "property": modules.draw,
     "settlements": settlements.draw,
     "tasks": tasks.draw,
 }

@@ -1,0 +1,71 @@
+"""Build the scene that tests of property start from: agents who may own modules, an attester, an observer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from exchange.engine import Engine
+from exchange.mechanisms import REGISTRY
+from exchange.mechanisms.base import NotFound
+from exchange.mechanisms.property import Property
+from exchange.messages.property import GetModule, MayWrite, RegisterModule
+from exchange.testing import OPERATOR, Venue
+from tests.core.work import CREDIT
+
+if TYPE_CHECKING:
+    from exchange.messages.base import Query
+    from exchange.messages.property import ModuleView
+
+__all__ = ["Estate"]
+
+
+class Estate(Venue):
+    """Be a venue with ``ann``, ``ben``, ``cid``, ``dot`` (1,000 each), the attester ``ci``, the observer ``eye``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("ann", "ben", "cid", "dot", endowment=1_000 * CREDIT)
+        self.register("ci", roles=["attester"], endowment=0)
+        self.register("eye", roles=["observer"], endowment=0)
+
+    def own(self, agent: str, module: str, **fields: Any) -> None:
+        """Register a module that belongs to an agent."""
+        self.must(OPERATOR, RegisterModule, module=module, owner=agent, **fields)
+
+    def module(self, name: str = "core", agent: str = OPERATOR) -> ModuleView:
+        return self.engine.query(agent, GetModule(module=name)).module  # type: ignore[attr-defined,no-any-return]
+
+    def may_write(self, module: str, agent: str) -> tuple[bool, int]:
+        """Return whether an agent may write, and the present token."""
+        result: Any = self.engine.query(OPERATOR, MayWrite(module=module, agent=agent))
+        return result.may_write, result.fencing_token
+
+    def unknown(self, agent: str, query: Query) -> bool:
+        """Return whether a query is answered by: not found."""
+        try:
+            self.engine.query(agent, query)
+        except NotFound:
+            return True
+        return False
+
+    @property
+    def ownership(self) -> Property:
+        found = self.engine.mechanisms["property"]
+        assert isinstance(found, Property)
+        return found
+
+    def told(self, agent: str, tag: str) -> list[Any]:
+        """Return the events of a tag that an agent heard."""
+        return [event for event in self.events(agent) if event.__struct_config__.tag == tag]
+
+    def credits(self, agent: str) -> int:
+        """Return what an agent has available, in smallest units."""
+        return self.balance(agent)[0]
+
+    def reload(self) -> None:
+        """Go on from a snapshot."""
+        dumped = self.engine.dump()
+        engine = Engine(REGISTRY)
+        engine.load(dumped)
+        assert engine.dump() == dumped
+        self.engine = engine
