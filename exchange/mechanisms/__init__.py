@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from exchange.mechanisms.admin import Admin
+from exchange.mechanisms.assurance import Assurance
 from exchange.mechanisms.base import Mechanism
 from exchange.mechanisms.contracts import Contracts
 from exchange.mechanisms.disputes import Disputes
@@ -31,5 +32,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Expertise,
     Packages,
     Property,
+    Assurance,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

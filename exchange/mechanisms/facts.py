@@ -16,6 +16,8 @@ __all__ = [
     "MarketStateOrdered",
     "MechanismStateOrdered",
     "ParameterChanged",
+    "PayersTerms",
+    "SettlementAccepted",
     "SettlementAgreed",
     "SettlementCalledOff",
     "SettlementDelivered",
@@ -165,6 +167,24 @@ class SettlementCalledOff(NamedTuple):
     """A settlement without money of its own is not waited for any more: who opened it has settled what it was about."""
 
     settlement: int
+
+
+class SettlementAccepted(NamedTuple):
+    """Those for whom its payer stands have accepted what was delivered: the settlement is completed."""
+
+    settlement: int
+
+
+class PayersTerms(NamedTuple):
+    """Say who pays for a settlement whose payer stands for many: agents of ``owners`` may read and dispute it.
+
+    ``amount`` is what they pay. ``confirm_together``: none of them confirms alone; ``SettlementAccepted`` tells that
+    they have.
+    """
+
+    owners: tuple[str, ...]
+    amount: int
+    confirm_together: bool
 
 
 class TaskFinal(NamedTuple):

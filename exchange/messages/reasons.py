@@ -106,6 +106,13 @@ class Reason(StrEnum):
     INVALID_MODULE_TERMS = "invalid_module_terms"
     TOO_MANY_MODULES = "too_many_modules"
     TOO_MANY_GRANTS = "too_many_grants"
+    # Public goods.
+    UNKNOWN_GOOD = "unknown_good"
+    INVALID_GOOD_TERMS = "invalid_good_terms"
+    TOO_MANY_GOODS = "too_many_goods"
+    PLEDGE_TOO_SMALL = "pledge_too_small"
+    PLEDGE_ABOVE_CAP = "pledge_above_cap"
+    TOO_MANY_PLEDGES = "too_many_pledges"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

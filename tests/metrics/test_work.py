@@ -140,6 +140,7 @@ def test_every_mechanism_of_work_was_busy() -> None:
         "expertise_ratings_total",
         "packages_determined_total",
         "property_moved_total",
+        "assurance_reached_total",
     ):
         assert total(f"exchange_{name}") > 0, name
 

@@ -24,8 +24,9 @@ WORK: Final = (
     "expertise",
     "packages",
     "property",
+    "assurance",
 )
-"""The families of the market for work."""
+"""The families of the market for work and of the commons."""
 
 
 class _Worked(Walk):

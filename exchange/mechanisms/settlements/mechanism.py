@@ -9,6 +9,8 @@ from exchange.mechanisms.facts import (
     DisputeDecided,
     DisputeOpened,
     DisputeTerms,
+    PayersTerms,
+    SettlementAccepted,
     SettlementAgreed,
     SettlementCalledOff,
     SettlementFailed,
@@ -74,6 +76,8 @@ class Settlements(Mechanism):
         self.by_agent: dict[str, dict[int, None]] = {}
         self._last_number = 0
         self._last_token = 0
+        self._payers_of: dict[str, Callable[[str], PayersTerms | None]] = {}
+        """By family of an origin: who pays where the payer stands for many."""
         self._tally = Tally(
             Figure("opened_total", "Settlements opened."),
             Figure("final_total", "Settlements that ended for good.", ("outcome",), words(SettlementOutcome)),
@@ -83,6 +87,7 @@ class Settlements(Mechanism):
         )
         context.react(SettlementAgreed, self._open)
         context.react(SettlementCalledOff, self._call_off)
+        context.react(SettlementAccepted, self._accept)
         context.react(DisputeOpened, self._freeze)
         context.react(DisputeDecided, self._decide)
 
@@ -111,6 +116,23 @@ class Settlements(Mechanism):
             "settlements.confirm": self._confirm_by_silence,
             "settlements.refund": self._refund_by_silence,
         }
+
+    def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
+        """Find the mechanisms whose settlements have a payer that stands for many."""
+        for family, mechanism in mechanisms.items():
+            payers_of = getattr(mechanism, "payers_of", None)
+            if payers_of is not None:
+                self._payers_of[family] = payers_of
+
+    def _payers(self, settlement: Settlement) -> PayersTerms | None:
+        """Return for whom the payer stands; None where it pays itself."""
+        payers_of = self._payers_of.get(settlement.family)
+        return None if payers_of is None else payers_of(settlement.origin)
+
+    def state_of(self, number: int) -> str | None:
+        """Return the state of a settlement that is not final; None of any other."""
+        settlement = self.live.get(number)
+        return None if settlement is None else settlement.state
 
     # ── opening ─────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +223,11 @@ class Settlements(Mechanism):
         by_attester = self._is_attester(settlement, agent)
         if not by_attester and not self._acts_for(agent, terms.payer):
             return self.context.reject(command, Reason.NOT_PERMITTED, "only its payer or its attester confirms")
+        if not by_attester:
+            payers = self._payers(settlement)
+            if payers is not None and payers.confirm_together:
+                detail = f"{terms.payer} stands for many: they confirm together, by {settlement.family}.confirm"
+                return self.context.reject(command, Reason.NOT_PERMITTED, detail)
         if by_attester and agent.agent_id != terms.payer and self._is_of_provider(settlement, agent):
             return self.context.reject(command, Reason.SAME_OWNER, "nobody attests what its own owner is paid for")
         if command.score is not None and not by_attester:
@@ -496,14 +523,22 @@ class Settlements(Mechanism):
             return Reason.ALREADY_DISPUTED, f"dispute {settlement.dispute} was the one there may be"
         if settlement.state not in ("delivered", "failing"):
             return Reason.WRONG_STATE, f"settlement {number} is {settlement.state}: there is nothing to dispute yet"
-        claimant, respondent = terms.payer, terms.provider
-        if settlement.state == "failing":
-            claimant, respondent = respondent, claimant
-        if not self._acts_for(agent, claimant):
-            return Reason.NOT_PERMITTED, "only the party that it goes against may dispute it"
         attester = self.context.agents.get(terms.attester) if terms.attester is not None else None
-        excluded = () if attester is None else (attester.owner,)
-        return DisputeTerms(claimant, respondent, terms.price, excluded)
+        excluded: tuple[str, ...] = () if attester is None else (attester.owner,)
+        payers = self._payers(settlement)
+        amount = terms.price
+        if payers is not None:
+            amount, excluded = payers.amount, excluded + payers.owners
+        if settlement.state == "failing":
+            claimant, respondent, is_party = terms.provider, terms.payer, self._acts_for(agent, terms.provider)
+        elif payers is None:
+            claimant, respondent, is_party = terms.payer, terms.provider, self._acts_for(agent, terms.payer)
+        else:
+            # Each of the many may; not the payer that stands for them where it is of the provider's owner.
+            claimant, respondent, is_party = agent.agent_id, terms.provider, agent.owner in payers.owners
+        if not is_party:
+            return Reason.NOT_PERMITTED, "only the party that it goes against may dispute it"
+        return DisputeTerms(claimant, respondent, amount, excluded)
 
     def _freeze(self, fact: DisputeOpened) -> None:
         """Let nothing happen by silence until a dispute is decided."""
@@ -533,6 +568,12 @@ class Settlements(Mechanism):
             settlement.cause = "dispute"
         self._fail(settlement)
 
+    def _accept(self, fact: SettlementAccepted) -> None:
+        """Complete what those have accepted for whom the payer stands."""
+        settlement = self.live.get(fact.settlement)
+        if settlement is not None and settlement.state == "delivered":
+            self._complete(settlement, is_accepted=True)
+
     # ── telling ─────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, settlement: Settlement, make: Callable[[], Event]) -> None:
@@ -541,9 +582,15 @@ class Settlements(Mechanism):
             self.context.emit(self.context.agents[name], make())
 
     def may_read(self, settlement: Settlement, agent: AgentRecord) -> bool:
-        """Return whether an agent may ask for a settlement: a party, one of its owner, the attester, an operator."""
+        """Return whether an agent may ask for a settlement: a party or one of its owner, the attester, an operator.
+
+        Where the payer stands for many, a party is whoever pays, as long as that is not settled.
+        """
         agents, names = self.context.agents, settlement.listeners()
         if agent.agent_id in names or "operator" in agent.roles:
+            return True
+        payers = self._payers(settlement)
+        if payers is not None and agent.owner in payers.owners:
             return True
         return any(agents[name].owner == agent.owner for name in (settlement.terms.payer, settlement.terms.provider))
 

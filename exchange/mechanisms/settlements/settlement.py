@@ -55,6 +55,11 @@ class Settlement:
         return f"settlements:{self.number}"
 
     @property
+    def family(self) -> str:
+        """Return the family of the mechanism by which it was agreed on."""
+        return self.origin.partition(":")[0]
+
+    @property
     def is_final(self) -> bool:
         """Return whether its money has moved."""
         return self.state in ("completed", "failed", "called_off")

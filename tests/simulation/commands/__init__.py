@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation.commands import (
     admin,
+    assurance,
     contracts,
     disputes,
     expertise,
@@ -28,6 +29,7 @@ __all__ = ["COMMANDS"]
 
 COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "admin": admin.draw,
+    "assurance": assurance.draw,
     "disputes": disputes.draw,
     "expertise": expertise.draw,
     "contracts": contracts.draw,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawn", "MarketTerms", "View"]
 
-_NUMBERED: Final = ("task", "settlement", "lease", "contract", "auction", "dispute", "offer")
+_NUMBERED: Final = ("task", "settlement", "lease", "contract", "auction", "dispute", "offer", "good")
 
 Drawn = tuple[type[Command], dict[str, Any]]
 
@@ -63,6 +63,14 @@ class View:
             if number and number not in known:
                 known.append(number)
 
+        if tag == "assurance.proposed":
+            known = self.public.setdefault(f"good_{event.unit}", deque(maxlen=8))
+            if event.good not in known:
+                known.append(event.good)
+        if tag in ("assurance.reached", "assurance.ended"):
+            for name, known in self.public.items():
+                if name.startswith("good_") and event.good in known:
+                    known.remove(event.good)
         if tag == "packages.opened":
             self.auctions[event.auction] = event.closes_at_us, self.owner
 
