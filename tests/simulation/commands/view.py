@@ -71,6 +71,10 @@ class View:
             for name, known in self.public.items():
                 if name.startswith("good_") and event.good in known:
                     known.remove(event.good)
+        if tag == "predictions.opened":
+            known = self.public.setdefault(f"prediction:{event.kind}", deque(maxlen=8))
+            if event.market not in known:
+                known.append(event.market)
         if tag == "packages.opened":
             self.auctions[event.auction] = event.closes_at_us, self.owner
 
