@@ -16,6 +16,7 @@ from exchange.adapters.logging import configure_logging
 from exchange.build_info import CORE, VERSION
 from exchange.cli import _agents as agents
 from exchange.cli import _assets as assets
+from exchange.cli import _attest as attesting
 from exchange.cli import _contracts as contracts
 from exchange.cli import _disputes as disputes
 from exchange.cli import _leases as leases
@@ -73,6 +74,7 @@ def _assemble() -> App:
         ("contract", "See conditional contracts.", contracts),
         ("package", "Auction several things at once, and bid for packages of them.", packages),
         ("dispute", "See disputes, and how they were decided.", disputes),
+        ("attest", "Tell the venue what a tool found out.", attesting),
     )
     for name, text, module in groups:
         group = App(name=name, help=text, version_flags=())
@@ -131,11 +133,12 @@ def _explain(error: Exception) -> str | None:
     from exchange.adapters.embedded_server import EmbeddedServerError
     from exchange.adapters.journal import JournalMissing, Replaced
     from exchange.config import ConfigError
+    from exchange.coupling import AttestError
     from exchange.daemon import DaemonError
 
     expected = (
         ExchangeError, BusError, CredentialError, EmbeddedServerError, JournalMissing, Replaced, ConfigError,
-        DaemonError,
+        DaemonError, AttestError,
     )  # fmt: skip
     if isinstance(error, expected):
         return str(error) or type(error).__name__

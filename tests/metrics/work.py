@@ -25,7 +25,6 @@ WORK: Final = (
     "packages",
     "property",
     "assurance",
-    "predictions",
 )
 """The families of the market for work and of the commons."""
 

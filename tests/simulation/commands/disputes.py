@@ -48,5 +48,4 @@ def _disputable(view: View) -> list[tuple[str, int]]:
     """Return what it heard of lately that may be disputed."""
     events = (*view.recent("settlements.delivered")[-3:], *view.recent("settlements.failing")[-3:])
     attested = [("contracts", event.attestation) for event in view.recent("contracts.attested")[-3:]]
-    reported = [("predictions", event.market) for event in view.recent("predictions.reported")[-3:]]
-    return [*(("settlements", event.settlement) for event in events), *attested, *reported]
+    return [*(("settlements", event.settlement) for event in events), *attested]
