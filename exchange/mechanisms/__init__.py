@@ -14,6 +14,7 @@ from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.packages import Packages
 from exchange.mechanisms.payments import Payments
+from exchange.mechanisms.predictions import Predictions
 from exchange.mechanisms.property import Property
 from exchange.mechanisms.settlements import Settlements
 from exchange.mechanisms.tasks import Tasks
@@ -33,5 +34,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Packages,
     Property,
     Assurance,
+    Predictions,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -131,6 +131,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     write_token_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
     max_open_goods: PositiveAmount = 100
     max_pledges: Annotated[int, Meta(ge=1, le=5_000)] = 1_000
+    prediction_liquidity: Annotated[int, Meta(ge=1_000, le=10**15)] = 10_000_000
+    max_open_predictions: PositiveAmount = 1_000
+    max_prediction_traders: Annotated[int, Meta(ge=1, le=5_000)] = 500
+    max_share_orders: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    max_share_orders_per_owner: PositiveAmount = 100
     # What may be voted on, of the commons.
     harberger_rate_bp: BasisPoints = 500
     coupling_rate: Amount = 10_000_000

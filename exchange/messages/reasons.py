@@ -113,6 +113,16 @@ class Reason(StrEnum):
     PLEDGE_TOO_SMALL = "pledge_too_small"
     PLEDGE_ABOVE_CAP = "pledge_above_cap"
     TOO_MANY_PLEDGES = "too_many_pledges"
+    # Predictions.
+    UNKNOWN_PREDICTION = "unknown_prediction"
+    INVALID_PREDICTION_TERMS = "invalid_prediction_terms"
+    TOO_MANY_PREDICTIONS = "too_many_predictions"
+    UNKNOWN_PREDICTED_OUTCOME = "unknown_predicted_outcome"
+    INSIDER = "insider"
+    TOO_MANY_TRADERS = "too_many_traders"
+    TOO_MANY_SHARE_ORDERS = "too_many_share_orders"
+    INSUFFICIENT_SHARES = "insufficient_shares"
+    PRICE_MOVED = "price_moved"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

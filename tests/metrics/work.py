@@ -25,6 +25,7 @@ WORK: Final = (
     "packages",
     "property",
     "assurance",
+    "predictions",
 )
 """The families of the market for work and of the commons."""
 

@@ -419,6 +419,14 @@ class Tasks(Mechanism):
         """Return whether a task exists that has not ended."""
         return number in self.tasks
 
+    def outline_of(self, number: int) -> tuple[str, str | None, int, str | None] | None:
+        """Return poster, attester, deadline and, once awarded, winner of a task that has not ended; None for others."""
+        task = self.tasks.get(number)
+        if task is None:
+            return None
+        terms = task.terms
+        return terms.poster, terms.attester, terms.deadline_us, None if task.award is None else task.award.winner
+
     def owner_of(self, agent_id: str) -> str:
         """Return the owner of a registered agent."""
         return self.context.agents[agent_id].owner

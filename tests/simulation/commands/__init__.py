@@ -15,6 +15,7 @@ from tests.simulation.commands import (
     orders,
     packages,
     payments,
+    predictions,
     settlements,
     tasks,
 )
@@ -38,6 +39,7 @@ COMMANDS: Final[dict[str, Callable[[Random, View], Drawn]]] = {
     "packages": packages.draw,
     "payments": payments.draw,
     "property": modules.draw,
+    "predictions": predictions.draw,
     "settlements": settlements.draw,
     "tasks": tasks.draw,
 }

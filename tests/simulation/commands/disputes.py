@@ -48,4 +48,5 @@ def _disputable(view: View) -> list[tuple[str, int]]:
     """Return what it heard of lately that may be disputed."""
     events = (*view.recent("settlements.delivered")[-3:], *view.recent("settlements.failing")[-3:])
     attested = [("contracts", event.attestation) for event in view.recent("contracts.attested")[-3:]]
-    return [*(("settlements", event.settlement) for event in events), *attested]
+    reported = [("predictions", event.market) for event in view.recent("predictions.reported")[-3:]]
+    return [*(("settlements", event.settlement) for event in events), *attested, *reported]

@@ -58,21 +58,22 @@ class View:
         tag = tag or tag_of(type(event))
         self.heard.setdefault(tag, deque(maxlen=12)).append(event)
         for name in _NUMBERED:
-            number = getattr(event, name, None)
-            known = self.public.setdefault(name, deque(maxlen=8))
-            if number and number not in known:
-                known.append(number)
-
+            self._note(name, getattr(event, name, None))
         if tag == "assurance.proposed":
-            known = self.public.setdefault(f"good_{event.unit}", deque(maxlen=8))
-            if event.good not in known:
-                known.append(event.good)
+            self._note(f"good_{event.unit}", event.good)
         if tag in ("assurance.reached", "assurance.ended"):
             for name, known in self.public.items():
                 if name.startswith("good_") and event.good in known:
                     known.remove(event.good)
+        if tag == "predictions.opened":
+            self._note(f"prediction:{event.kind}", event.market)
         if tag == "packages.opened":
             self.auctions[event.auction] = event.closes_at_us, self.owner
+
+    def _note(self, name: str, number: int | None) -> None:
+        known = self.public.setdefault(name, deque(maxlen=8))
+        if number and number not in known:
+            known.append(number)
 
     def guess(self, random: Random, name: str) -> int:
         """Return the number of something that somebody heard of lately; now and then of something else."""
