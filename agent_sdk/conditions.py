@@ -8,9 +8,20 @@ from exchange.messages.contracts import (
     AtLeast,
     Condition,
     PartDelivered,
+    PredictionResolved,
     Statement,
     TaskCompleted,
     TimeReached,
 )
 
-__all__ = ["All", "Any", "AtLeast", "Condition", "PartDelivered", "Statement", "TaskCompleted", "TimeReached"]
+__all__ = [
+    "All",
+    "Any",
+    "AtLeast",
+    "Condition",
+    "PartDelivered",
+    "PredictionResolved",
+    "Statement",
+    "TaskCompleted",
+    "TimeReached",
+]

@@ -17,6 +17,7 @@ __all__ = [
     "MechanismStateOrdered",
     "ParameterChanged",
     "PayersTerms",
+    "PredictionFinal",
     "SettlementAccepted",
     "SettlementAgreed",
     "SettlementCalledOff",
@@ -328,6 +329,13 @@ class ExternalityFinal(NamedTuple):
     amount: int
     source: str
     target: str | None
+
+
+class PredictionFinal(NamedTuple):
+    """A prediction market ended for good: with an ``outcome``, or void or without an award (None)."""
+
+    market: int
+    outcome: str | None
 
 
 class GoodSubsidised(NamedTuple):

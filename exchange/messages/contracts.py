@@ -36,6 +36,7 @@ __all__ = [
     "ListContracts",
     "PartDelivered",
     "PartView",
+    "PredictionResolved",
     "ProposeContract",
     "SignContract",
     "Statement",
@@ -70,6 +71,13 @@ class TaskCompleted(msgspec.Struct, tag_field="type", tag="task", forbid_unknown
     task: Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 
 
+class PredictionResolved(msgspec.Struct, tag_field="type", tag="prediction", forbid_unknown_fields=True, kw_only=True):
+    """Hold when a prediction market of the venue ended for good with ``outcome``."""
+
+    market: Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
+    outcome: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
 class Statement(msgspec.Struct, tag_field="type", tag="statement", forbid_unknown_fields=True, kw_only=True):
     """Hold when ``attester`` has attested a statement, and that is final."""
 
@@ -102,7 +110,7 @@ class AtLeast(msgspec.Struct, tag_field="type", tag="at_least", forbid_unknown_f
     of: Annotated[list[Condition], Meta(min_length=1, max_length=32)]
 
 
-Condition = PartDelivered | TaskCompleted | Statement | TimeReached | All | Any | AtLeast
+Condition = PartDelivered | TaskCompleted | PredictionResolved | Statement | TimeReached | All | Any | AtLeast
 
 
 def _check_nesting(condition: Condition) -> None:

@@ -25,10 +25,11 @@ from exchange.messages.contracts import (
     TimeReached,
 )
 from exchange.messages.orders import CancelAllAfter
+from exchange.messages.predictions import AcceptResolution, BuyShares, OpenPrediction, ResolvePrediction
 from exchange.messages.reasons import Reason
-from exchange.messages.settlements import Deliver, GiveUp
+from exchange.messages.settlements import Deliver, GiveUp, RenewWorkLease
 from exchange.testing import OPERATOR, assert_rejected
-from tests.core.work import CREDIT, DAY_US, HOUR_US, WORKERS, Work
+from tests.core.work import CREDIT, DAY_US, HOUR_US, MINUTE_US, WORKERS, Work
 
 if TYPE_CHECKING:
     from exchange.messages.contracts import ContractView
@@ -194,6 +195,61 @@ def test_a_task_of_the_venue(venue: Work) -> None:
     assert view(venue).state == "met"
 
 
+@pytest.mark.parametrize(("said", "state"), [("yes", "met"), ("no", "not_met"), (None, "not_met")])
+def test_a_prediction_of_the_venue(venue: Work, said: str | None, state: str) -> None:
+    """It counts when it is final, the other outcome and void against it; and it is remembered over a reload."""
+    venue.register("other", endowment=100 * CREDIT)
+    times = {"closes_at_us": venue.time_us + HOUR_US, "resolve_by_us": venue.time_us + 20 * HOUR_US}
+    venue.must("other", OpenPrediction, question="will it rain", resolver="ci", **times)
+    venue.must("other", BuyShares, market=1, outcome="no", shares=CREDIT, max_cost=CREDIT)
+    propose(venue, condition={"type": "prediction", "market": 1, "outcome": "yes"})
+    sign_all(venue)
+    said_so = {"void": True} if said is None else {"outcome": said}
+    venue.must("ci", ResolvePrediction, market=1, **said_so)
+    venue.reload()
+    assert view(venue).state == "bound"
+    venue.must("other", AcceptResolution, market=1)
+    assert view(venue).state == state
+
+
+def test_a_prediction_that_is_not_final_in_time_does_not_hold(venue: Work) -> None:
+    """What the resolver has said, but may still be disputed at the last evaluation, is not waited for."""
+    venue.register("other", endowment=100 * CREDIT)
+    times = {"closes_at_us": venue.time_us + HOUR_US, "resolve_by_us": venue.time_us + 300 * HOUR_US}
+    venue.must("other", OpenPrediction, question="will it rain", resolver="ci", **times)
+    venue.must("other", BuyShares, market=1, outcome="no", shares=CREDIT, max_cost=CREDIT)
+    propose(venue, condition={"type": "prediction", "market": 1, "outcome": "yes"})
+    sign_all(venue)
+    evaluate_by_us = view(venue).evaluate_by_us
+    venue.advance_to(evaluate_by_us - 1)
+    venue.must("ci", ResolvePrediction, market=1, outcome="yes")
+    assert view(venue).state == "bound"
+    # The parts that nobody delivered may still be disputed; meanwhile the prediction becomes final, too late.
+    venue.advance_to(evaluate_by_us)
+    venue.advance_to(evaluate_by_us + DAY_US)
+    assert view(venue).state == "not_met"
+
+
+def test_a_task_that_is_completed_after_the_last_evaluation_does_not_hold(venue: Work) -> None:
+    """Not even while the contract still waits for what was on its way."""
+    venue.register("other", "worker", endowment=100 * CREDIT, skills=["python"])
+    venue.post("other", deadline_us=venue.time_us + 30 * DAY_US)
+    propose(venue, condition={"type": "task", "task": 1})
+    sign_all(venue)
+    venue.bid("worker", 20)
+    venue.close()
+    number = venue.view_task().settlement or 0
+    evaluate_by_us = view(venue).evaluate_by_us
+    while venue.time_us < evaluate_by_us:
+        venue.must("worker", RenewWorkLease, settlement=number, fencing_token=venue.settlement(number).fencing_token)
+        venue.advance_to(min(venue.time_us + 9 * MINUTE_US, evaluate_by_us))
+    assert view(venue).state == "bound"
+    venue.deliver(number)
+    venue.confirm(number, by="other")
+    venue.advance_to(evaluate_by_us + 2 * DAY_US)
+    assert view(venue).state == "not_met"
+
+
 @pytest.mark.parametrize(("holds", "state"), [(True, "met"), (False, "not_met")])
 def test_a_statement_is_attested_and_final_when_nobody_disputes_it(venue: Work, holds: bool, state: str) -> None:
     propose(venue, condition={"type": "statement", "statement": "it rained", "attester": "ci"})
@@ -289,6 +345,7 @@ def test_what_binds_runs_to_its_end(venue: Work) -> None:
     [
         ({"condition": {"type": "part", "part": "z"}}, Reason.INVALID_CONTRACT_TERMS),
         ({"condition": {"type": "task", "task": 7}}, Reason.UNKNOWN_TASK),
+        ({"condition": {"type": "prediction", "market": 7, "outcome": "yes"}}, Reason.UNKNOWN_PREDICTION),
         ({"condition": {**ALL_THREE, "type": "at_least", "count": 4}}, Reason.INVALID_CONTRACT_TERMS),
         ({"condition": {"type": "statement", "statement": "x", "attester": "ann"}}, Reason.UNKNOWN_AGENT),
         ({"condition": {"type": "statement", "statement": "x", "attester": "mate"}}, Reason.SAME_OWNER),

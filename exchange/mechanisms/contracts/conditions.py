@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from exchange.messages.contracts import All, Any, AtLeast, PartDelivered, Statement, TaskCompleted, TimeReached
+from exchange.messages.contracts import (
+    All,
+    Any,
+    AtLeast,
+    PartDelivered,
+    PredictionResolved,
+    Statement,
+    TaskCompleted,
+    TimeReached,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exchange.messages.contracts import Condition
 
-    Leaf = PartDelivered | TaskCompleted | Statement | TimeReached
+    Leaf = PartDelivered | TaskCompleted | PredictionResolved | Statement | TimeReached
 
 __all__ = ["DEPTH_MAX", "LEAVES_MAX", "depth_of", "evaluate", "leaves_of"]
 
@@ -38,7 +47,7 @@ def depth_of(condition: Condition) -> int:
 
 def evaluate(condition: Condition, known: Callable[[Leaf], bool | None]) -> bool | None:
     """Return whether a condition holds by what is ``known`` of its leaves; None while it may come out either way."""
-    if isinstance(condition, (PartDelivered, TaskCompleted, Statement, TimeReached)):
+    if isinstance(condition, (PartDelivered, TaskCompleted, PredictionResolved, Statement, TimeReached)):
         return known(condition)
     values = [evaluate(part, known) for part in condition.of]
     needed = len(values) if isinstance(condition, All) else 1 if isinstance(condition, Any) else condition.count

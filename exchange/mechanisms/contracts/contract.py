@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from exchange.messages.contracts import ContractState
 
 __all__ = ["Attestation", "Contract", "Part"]
+
+
+_PREDICTIONS: Final = 15
+"""Where they stand in the state of a contract, if they do."""
 
 
 class Part:
@@ -103,7 +107,7 @@ class Contract:
 
     __slots__ = (
         "attestations", "condition", "deadline_id", "detail", "evaluate_by_us", "is_overdue", "number", "parts",
-        "payer", "sign_by_us", "signed", "state", "tasks", "time_ids", "title",
+        "payer", "predictions", "sign_by_us", "signed", "state", "tasks", "time_ids", "title",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +126,8 @@ class Contract:
         self.attestations: dict[str, Attestation] = {}
         self.tasks: dict[int, bool | None] = {}
         """Whether the tasks that the condition is about were completed; None while that is not final."""
+        self.predictions: dict[int, str | None] = {}
+        """How the markets that the condition is about ended: "" without an outcome, None while that is not final."""
         self.deadline_id = 0
         """That of the signatures, then that of the last evaluation."""
         self.time_ids: list[int] = []
@@ -167,7 +173,7 @@ class Contract:
             self.number, self.payer, self.title, self.detail, msgspec.to_builtins(self.condition), self.sign_by_us,
             self.evaluate_by_us, self.state, [part.dump() for part in self.parts], list(self.signed),
             [attestation.dump() for attestation in self.attestations.values()], list(self.tasks.items()),
-            self.deadline_id, self.time_ids, self.is_overdue,
+            self.deadline_id, self.time_ids, self.is_overdue, list(self.predictions.items()),
         ]  # fmt: skip
 
     @staticmethod
@@ -184,4 +190,6 @@ class Contract:
             attestation = Attestation.load(fields)
             contract.attestations[attestation.statement] = attestation
         contract.tasks = dict(tasks)
+        # What was proposed before there were prediction markets is about none.
+        contract.predictions = dict(state[_PREDICTIONS]) if len(state) > _PREDICTIONS else {}
         return contract

@@ -10,7 +10,7 @@ from exchange.mechanisms.contracts.attesting import Attesting
 from exchange.mechanisms.contracts.conditions import evaluate, leaves_of
 from exchange.mechanisms.contracts.contract import Contract, Part
 from exchange.mechanisms.contracts.invariants import broken_invariants
-from exchange.mechanisms.contracts.proposing import TaskDirectory, bond_of, check_proposal
+from exchange.mechanisms.contracts.proposing import PredictionDirectory, TaskDirectory, bond_of, check_proposal
 from exchange.mechanisms.contracts.queries import Queries
 from exchange.mechanisms.contracts.settling import forfeits, part_terms
 from exchange.mechanisms.facts import (
@@ -18,6 +18,7 @@ from exchange.mechanisms.facts import (
     DisputeDecided,
     DisputeOpened,
     DisputeTerms,
+    PredictionFinal,
     SettlementAgreed,
     SettlementCalledOff,
     SettlementDelivered,
@@ -40,6 +41,7 @@ from exchange.messages.contracts import (
     DeclineContract,
     EndReason,
     PartDelivered,
+    PredictionResolved,
     ProposeContract,
     SignContract,
     Statement,
@@ -76,8 +78,11 @@ class Contracts(Mechanism):
         """The contracts that wait for a task."""
         self.proposed: dict[str, int] = {}
         """How many contracts that have not ended each owner pays for."""
+        self.by_prediction: dict[int, dict[int, None]] = {}
+        """The contracts that wait for a prediction market."""
         self._last_number = 0
         self._tasks: TaskDirectory | None = None
+        self._predictions: PredictionDirectory | None = None
         self.attesting = Attesting(self)
         self._queries = Queries(self)
         self._tally = Tally(
@@ -91,6 +96,7 @@ class Contracts(Mechanism):
         context.react(SettlementFailed, self._note_failing)
         context.react(SettlementFinal, self._note_final)
         context.react(TaskFinal, self._note_task)
+        context.react(PredictionFinal, self._note_prediction)
         context.react(DisputeOpened, self.attesting.freeze)
         context.react(DisputeDecided, self.attesting.decide)
         context.react(AgentEnded, self._wind_up)
@@ -99,8 +105,9 @@ class Contracts(Mechanism):
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
-        """Find the tasks that conditions may be about."""
+        """Find the tasks and prediction markets that conditions may be about."""
         self._tasks = mechanisms.get("tasks")  # type: ignore[assignment]  # by its shape
+        self._predictions = mechanisms.get("predictions")  # type: ignore[assignment]  # by its shape
 
     def commands(self) -> Mapping[type[Command], CommandRule]:
         """Return the rule of every command of the family."""
@@ -131,7 +138,7 @@ class Contracts(Mechanism):
     def propose(self, agent: AgentRecord, command: ProposeContract) -> Outcome:
         """Put the shares into escrow and wait for signatures."""
         context = self.context
-        problem = check_proposal(context, agent, command, self._tasks)
+        problem = check_proposal(context, agent, command, self._tasks, self._predictions)
         if problem is not None:
             return context.reject(command, *problem)
         cap = context.settings.max_open_contracts
@@ -158,6 +165,8 @@ class Contracts(Mechanism):
         for leaf in leaves_of(command.condition):
             if isinstance(leaf, TaskCompleted):
                 contract.tasks[leaf.task] = None
+            elif isinstance(leaf, PredictionResolved):
+                contract.predictions[leaf.market] = None
         posting = context.cashier.posting(contract.cause)
         posting.fund(agent.agent_id, escrow_of(contract.cause), total)
         posting.post()
@@ -312,8 +321,18 @@ class Contracts(Mechanism):
 
     def _note_task(self, fact: TaskFinal) -> None:
         for number in list(self.by_task.get(fact.task, ())):
-            self.live[number].tasks[fact.task] = fact.is_completed
-            self.evaluate(number)
+            contract = self.live[number]
+            # What comes after the last evaluation is too late, also where that waits for what was on its way.
+            if not contract.is_overdue:
+                contract.tasks[fact.task] = fact.is_completed
+                self.evaluate(number)
+
+    def _note_prediction(self, fact: PredictionFinal) -> None:
+        for number in list(self.by_prediction.get(fact.market, ())):
+            contract = self.live[number]
+            if not contract.is_overdue:
+                contract.predictions[fact.market] = fact.outcome or ""
+                self.evaluate(number)
 
     def dispute_terms(self, number: int, agent: AgentRecord) -> DisputeTerms | Violation:
         """Return what a dispute over an attestation would be about, if this agent may begin one now."""
@@ -337,6 +356,11 @@ class Contracts(Mechanism):
         if isinstance(leaf, TaskCompleted):
             known = contract.tasks[leaf.task]
             return False if known is None and contract.is_overdue else known
+        if isinstance(leaf, PredictionResolved):
+            outcome = contract.predictions[leaf.market]
+            if outcome is None:
+                return False if contract.is_overdue else None
+            return outcome == leaf.outcome
         # It is never after the last evaluation: what is certain then stays so.
         return True if self.context.time_us >= leaf.at_us else None
 
@@ -425,6 +449,8 @@ class Contracts(Mechanism):
             self.by_agent.setdefault(name, {})[contract.number] = None
         for task in contract.tasks:
             self.by_task.setdefault(task, {})[contract.number] = None
+        for market in contract.predictions:
+            self.by_prediction.setdefault(market, {})[contract.number] = None
         owner = self.context.agents[contract.payer].owner
         self.proposed[owner] = self.proposed.get(owner, 0) + 1
 
@@ -439,6 +465,11 @@ class Contracts(Mechanism):
             del numbers[contract.number]
             if not numbers:
                 del self.by_task[task]
+        for market in contract.predictions:
+            numbers = self.by_prediction[market]
+            del numbers[contract.number]
+            if not numbers:
+                del self.by_prediction[market]
         owner = self.context.agents[contract.payer].owner
         self.proposed[owner] -= 1
         if not self.proposed[owner]:

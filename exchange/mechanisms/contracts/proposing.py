@@ -6,14 +6,23 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from exchange.mechanisms.contracts.conditions import DEPTH_MAX, LEAVES_MAX, depth_of, leaves_of
 from exchange.messages.base import MAX_AMOUNT
-from exchange.messages.contracts import All, Any, AtLeast, PartDelivered, Statement, TaskCompleted, TimeReached
+from exchange.messages.contracts import (
+    All,
+    Any,
+    AtLeast,
+    PartDelivered,
+    PredictionResolved,
+    Statement,
+    TaskCompleted,
+    TimeReached,
+)
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
     from exchange.mechanisms.base import AgentRecord, Context
     from exchange.messages.contracts import Condition, ContractPart, ProposeContract
 
-__all__ = ["TaskDirectory", "bond_of", "check_proposal"]
+__all__ = ["PredictionDirectory", "TaskDirectory", "bond_of", "check_proposal"]
 
 _LATEST_US: Final = 366 * 86_400_000_000
 _BOND_PERCENT: Final = 20
@@ -28,19 +37,30 @@ class TaskDirectory(Protocol):
         """Return whether a task exists that has not ended."""
 
 
+class PredictionDirectory(Protocol):
+    """Say what this mechanism needs to know about prediction markets."""
+
+    def has_live_outcome(self, number: int, outcome: str) -> bool:
+        """Return whether a market exists that has not ended and that has such an outcome."""
+
+
 def bond_of(part: ContractPart) -> int:
     """Return the bond of a part: 20 % of its share, rounded up, unless it says otherwise."""
     return -(-part.share * _BOND_PERCENT // 100) if part.bond is None else part.bond
 
 
 def check_proposal(
-    context: Context, agent: AgentRecord, command: ProposeContract, tasks: TaskDirectory | None
+    context: Context,
+    agent: AgentRecord,
+    command: ProposeContract,
+    tasks: TaskDirectory | None,
+    predictions: PredictionDirectory | None,
 ) -> Violation | None:
     """Return the first rule that a proposal breaks."""
     return (
         _check_times(context, command)
         or _check_parts(context, agent, command)
-        or _check_condition(context, agent, command, tasks)
+        or _check_condition(context, agent, command, tasks, predictions)
     )
 
 
@@ -82,9 +102,13 @@ def _check_other(context: Context, agent: AgentRecord, name: str, role: str | No
 
 
 def _check_condition(
-    context: Context, agent: AgentRecord, command: ProposeContract, tasks: TaskDirectory | None
+    context: Context,
+    agent: AgentRecord,
+    command: ProposeContract,
+    tasks: TaskDirectory | None,
+    predictions: PredictionDirectory | None,
 ) -> Violation | None:
-    return _check_shape(command.condition) or _check_leaves(context, agent, command, tasks)
+    return _check_shape(command.condition) or _check_leaves(context, agent, command, tasks, predictions)
 
 
 def _check_shape(condition: Condition) -> Violation | None:
@@ -98,7 +122,11 @@ def _check_shape(condition: Condition) -> Violation | None:
 
 
 def _check_leaves(
-    context: Context, agent: AgentRecord, command: ProposeContract, tasks: TaskDirectory | None
+    context: Context,
+    agent: AgentRecord,
+    command: ProposeContract,
+    tasks: TaskDirectory | None,
+    predictions: PredictionDirectory | None,
 ) -> Violation | None:
     parts = {part.name: None for part in command.parts}
     attesters: dict[str, str] = {}
@@ -109,6 +137,10 @@ def _check_leaves(
             return Reason.INVALID_CONTRACT_TERMS, "a time in the condition is after evaluate_by_us"
         if isinstance(leaf, TaskCompleted) and (tasks is None or not tasks.has_live_task(leaf.task)):
             return Reason.UNKNOWN_TASK, f"no task {leaf.task} that has not ended"
+        if isinstance(leaf, PredictionResolved) and (
+            predictions is None or not predictions.has_live_outcome(leaf.market, leaf.outcome)
+        ):
+            return Reason.UNKNOWN_PREDICTION, f"no market {leaf.market} that may still end with {leaf.outcome!r}"
         if isinstance(leaf, Statement):
             problem = _check_other(context, agent, leaf.attester, "attester")
             if problem is not None:

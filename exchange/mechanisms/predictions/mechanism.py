@@ -158,6 +158,11 @@ class Predictions(Mechanism):
         """Return the owner of a registered agent."""
         return self.context.agents[agent_id].owner
 
+    def has_live_outcome(self, number: int, outcome: str) -> bool:
+        """Return whether a market exists that has not ended and that has such an outcome."""
+        market = self.live.get(number)
+        return market is not None and outcome in market.outcomes
+
     def find(self, command: Command, number: int) -> Market | Outcome:
         """Return a market that has not ended, or the rejection of a command that names another."""
         market = self.live.get(number)

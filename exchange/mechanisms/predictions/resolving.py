@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from exchange.mechanisms.base import VENUE_SCOPE
 from exchange.mechanisms.cashier import escrow_of
-from exchange.mechanisms.facts import DisputeTerms, EvidenceGiven
+from exchange.mechanisms.facts import DisputeTerms, EvidenceGiven, PredictionFinal
 from exchange.mechanisms.predictions.market import VOID, Market
 from exchange.mechanisms.predictions.opening import NO, YES
 from exchange.messages.predictions import PredictionEnded, PredictionReported
@@ -239,6 +239,7 @@ class Resolving:
             self._score(market, name, event)
             context.emit(context.agents[name], event)
         predictions.finish(market)
+        context.announce(PredictionFinal(market.number, market.name_of(market.resolution)))
 
     def _score(self, market: Market, name: str, event: PredictionEnded) -> None:
         """Let what an agent's forecasts were worth count for its reputation; the creator is on the other side."""

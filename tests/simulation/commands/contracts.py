@@ -70,6 +70,9 @@ def _condition(random: Random, view: View, names: list[str], sign_by_us: int) ->
     if random.random() < 0.2:
         leaves.append({"type": "task", "task": view.guess(random, "task")})
     if random.random() < 0.2:
+        market = view.guess(random, random.choice(("prediction:lmsr", "prediction:book")))
+        leaves.append({"type": "prediction", "market": market, "outcome": random.choice(("yes", "no"))})
+    if random.random() < 0.2:
         leaves.append({"type": "part", "part": names[0], "by_us": sign_by_us + 30 * _SECOND_US})
     kind = random.choice(("all", "all", "any", "at_least"))
     return {"type": kind, "of": leaves} | ({"count": random.randint(1, len(leaves))} if kind == "at_least" else {})
