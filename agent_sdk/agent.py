@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from agent_sdk.admin import Admin
 from agent_sdk.batch import Batch
 from agent_sdk.contracts import Contracts
+from agent_sdk.debts import Debts
 from agent_sdk.disputes import Disputes
 from agent_sdk.errors import ExchangeError, NotFound, UnknownOrder, rejected
 from agent_sdk.events import Events, fetch_account
@@ -99,6 +100,8 @@ class Agent:
         """Conditional contracts: propose, sign, attest."""
         self.packages = Packages(connection, self._catalog)
         """Package auctions: open, bid, sign."""
+        self.debts = Debts(connection, self._catalog)
+        """Technical debt: issue, sell, take over, repay, confirm."""
         self.disputes = Disputes(connection, self._catalog)
         """Disputes: open, rule, and the stake of an arbitrator."""
         self.payments = Payments(connection, self._catalog)

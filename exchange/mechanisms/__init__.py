@@ -8,6 +8,7 @@ from exchange.mechanisms.admin import Admin
 from exchange.mechanisms.assurance import Assurance
 from exchange.mechanisms.base import Mechanism
 from exchange.mechanisms.contracts import Contracts
+from exchange.mechanisms.debts import Debts
 from exchange.mechanisms.disputes import Disputes
 from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.leases import Leases
@@ -35,5 +36,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Property,
     Assurance,
     Predictions,
+    Debts,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -165,16 +165,24 @@ class Cashier:
         """
         if amount <= 0:
             return 0
-        ledger = self._context.ledger
         account = self.payee(agent_id)
         if account not in self._context.agents:
             # Nobody is left who could pay; the loss stays where it arose.
             return 0
         if self.takes(creditor) == account:
             return amount
+        paid = self.collect(account, creditor, amount, cause)
+        self.owe(account, creditor, amount - paid, cause)
+        return paid
+
+    def collect(self, agent_id: str, creditor: str, amount: int, cause: str) -> int:
+        """Debit an agent by force as far as it can pay, without a lien for the rest; return what was paid."""
+        account = self.payee(agent_id)
+        if amount <= 0 or account not in self._context.agents:
+            return 0
         self.tally.count("forced_debits_total")
         self.tally.count("forced_debit_credits_total", by=amount)
-        balance = ledger.balance(account, CREDIT)
+        balance = self._context.ledger.balance(account, CREDIT)
         for releaser in self._releasers:
             if balance.available < amount:
                 releaser.release_for(account, amount)
@@ -183,9 +191,37 @@ class Cashier:
             posting = self.posting(cause)
             posting.transfer(account, creditor, paid)
             posting.post()
-        if amount > paid:
-            self._add_lien(account, creditor, amount - paid, cause)
         return paid
+
+    def owe(self, agent_id: str, creditor: str, amount: int, cause: str) -> int:
+        """Let an agent owe an amount as a lien; return its number, 0 if nobody is left who could owe it to another."""
+        debtor = self.payee(agent_id)
+        if amount <= 0 or debtor not in self._context.agents or self.takes(creditor) == debtor:
+            return 0
+        self._add_lien(debtor, creditor, amount, cause)
+        return self.last_lien
+
+    def forgive(self, number: int, amount: int) -> int:
+        """Let up to ``amount`` of a lien be owed no more; return how much that was, 0 of one that is paid."""
+        lien = self.liens.get(number)
+        if lien is None or amount <= 0:
+            return 0
+        forgiven = min(lien.amount, amount)
+        self.reduce(number, forgiven)
+        return forgiven
+
+    def assign(self, creditor: str, heir: str) -> None:
+        """Let everything that is owed to one account be owed to another from now on."""
+        for number in list(self.owed_to.get(creditor, ())):
+            lien = self.liens[number]
+            if self.takes(heir) == lien.debtor:
+                # Nobody owes itself anything.
+                self.reduce(number, lien.amount)
+                continue
+            _discard(self.owed_to, creditor, number)
+            self.liens[number] = lien = lien._replace(creditor=heir)
+            self.owed_to.setdefault(heir, {})[number] = None
+            self._tell(lien, 0)
 
     # ── liens ───────────────────────────────────────────────────────────────────────────────────
 

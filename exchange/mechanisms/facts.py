@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 __all__ = [
     "AgentAdmitted",
     "AgentEnded",
+    "DebtIssued",
     "DisputeDecided",
     "DisputeOpened",
     "DisputeTerms",
@@ -316,6 +317,15 @@ class ParameterChanged(NamedTuple):
     name: str
     before: int
     after: int
+
+
+class DebtIssued(NamedTuple):
+    """An agent has taken on technical debt of so much interest a month; ``beneficiaries`` suffer by weight."""
+
+    token: int
+    issuer: str
+    interest_hours_milli: int
+    beneficiaries: tuple[tuple[str, int], ...]
 
 
 class ExternalityFinal(NamedTuple):

@@ -136,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_prediction_traders: Annotated[int, Meta(ge=1, le=5_000)] = 500
     max_share_orders: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
     max_share_orders_per_owner: PositiveAmount = 100
+    max_open_debts: PositiveAmount = 1_000
     # What may be voted on, of the commons.
     harberger_rate_bp: BasisPoints = 500
     coupling_rate: Amount = 10_000_000

@@ -123,6 +123,11 @@ class Reason(StrEnum):
     TOO_MANY_SHARE_ORDERS = "too_many_share_orders"
     INSUFFICIENT_SHARES = "insufficient_shares"
     PRICE_MOVED = "price_moved"
+    # Debts.
+    UNKNOWN_DEBT = "unknown_debt"
+    INVALID_DEBT_TERMS = "invalid_debt_terms"
+    TOO_MANY_DEBTS = "too_many_debts"
+    UNKNOWN_REPAYMENT = "unknown_repayment"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

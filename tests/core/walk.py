@@ -49,6 +49,8 @@ WORKERS: Final = (WalkingDeterminer,)
 """Give the commands that the daemon itself would give, such as the answer to a problem that it solved."""
 
 _HOUR_US: Final = 3_600 * SECOND_US
+_LEAPS: Final = tuple(days * 24 * _HOUR_US for days in (1, 1, 4, 8, 31))
+"""How far time leaps now and then in walks among debts, whose interest and paydowns take weeks."""
 _CREDIT: Final = 1_000_000
 
 
@@ -62,6 +64,8 @@ class _BookedVenue(Venue):
             max_fills_per_command=7,
             max_cancels_per_command=8,
             arbitrator_stake_seconds=30,
+            crisis_overdue_hours_milli=2_000,
+            crisis_overdue_bp=1_000,
             ruling_seconds=7_200,
             replacement_ruling_seconds=3_600,
         )
@@ -95,6 +99,8 @@ class Walk:
         observe: Callable[[str, Command, Answer], None] | None = None,
     ) -> None:
         self.random = Random(seed)
+        # Of its own, so that all else does not depend on how often time leaps.
+        self._leaps = Random(f"{seed}/leaps") if "debts" in families else None
         self.venue = _BookedVenue(check_every=check_every)
         self.accepted: dict[str, int] = {}
         self.families = families or tuple(family for family in COMMANDS if family != "admin")
@@ -204,6 +210,9 @@ class Walk:
 
     def _wait(self) -> None:
         random, now_us = self.random, self.venue.time_us
+        if self._leaps is not None and self._leaps.random() < 0.08:
+            self.venue.advance_to(now_us + self._leaps.choice(_LEAPS))
+            return
         due_us = self.venue.engine.next_deadline_us()
         if due_us is None or random.random() < 0.25:
             step = random.choice((1, SECOND_US, 30 * SECOND_US, 600 * SECOND_US, _HOUR_US))

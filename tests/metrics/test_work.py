@@ -137,6 +137,7 @@ def test_every_mechanism_of_work_was_busy() -> None:
         "leases_ended_total",
         "tasks_awards_total",
         "contracts_bound_total",
+        "debts_issued_total",
         "expertise_ratings_total",
         "packages_determined_total",
         "property_moved_total",

@@ -21,6 +21,7 @@ WORK: Final = (
     "leases",
     "tasks",
     "contracts",
+    "debts",
     "expertise",
     "packages",
     "property",

@@ -24,7 +24,7 @@ from agent_sdk import (
     StakeChanged,
     conditions,
 )
-from agent_sdk.reading import Credits
+from agent_sdk.reading import Credits, wire_name
 from agent_sdk.work_events import WORK_EVENTS
 from exchange.testing import LocalExchange
 
@@ -67,7 +67,8 @@ async def heard(agent: Agent, kind: type[EventT]) -> list[EventT]:
 @pytest.mark.parametrize("wire", WORK_EVENTS, ids=lambda kind: kind.__struct_config__.tag)
 def test_every_field_of_an_event_is_one_of_the_wire(wire: Any) -> None:
     """A field that was renamed on the wire would fail only when the event arrives."""
-    shown = {field.name for field in dataclasses.fields(WORK_EVENTS[wire])} - {"seq"}  # type: ignore[arg-type]
+    hints = get_type_hints(WORK_EVENTS[wire], include_extras=True)
+    shown = {wire_name(field.name, hints[field.name]) for field in dataclasses.fields(WORK_EVENTS[wire])} - {"seq"}  # type: ignore[arg-type]
     assert shown <= {*wire.__struct_fields__}
 
 

@@ -49,4 +49,6 @@ def _disputable(view: View) -> list[tuple[str, int]]:
     events = (*view.recent("settlements.delivered")[-3:], *view.recent("settlements.failing")[-3:])
     attested = [("contracts", event.attestation) for event in view.recent("contracts.attested")[-3:]]
     reported = [("predictions", event.market) for event in view.recent("predictions.reported")[-3:]]
-    return [*(("settlements", event.settlement) for event in events), *attested, *reported]
+    claims = (*view.recent("debts.repayment_attested")[-2:], *view.recent("debts.repayment_refused")[-2:])
+    repaid = [("debts", event.claim) for event in claims]
+    return [*(("settlements", event.settlement) for event in events), *attested, *reported, *repaid]

@@ -57,8 +57,15 @@ class View:
         """Remember an event."""
         tag = tag or tag_of(type(event))
         self.heard.setdefault(tag, deque(maxlen=12)).append(event)
-        for name in _NUMBERED:
+        # Offers of debts have numbers of their own.
+        for name in _NUMBERED if tag != "debts.offered" else ():
             self._note(name, getattr(event, name, None))
+        self._note_kinds(event, tag)
+        if tag == "packages.opened":
+            self.auctions[event.auction] = event.closes_at_us, self.owner
+
+    def _note_kinds(self, event: Any, tag: str) -> None:
+        """Remember numbers by more than what they number."""
         if tag == "assurance.proposed":
             self._note(f"good_{event.unit}", event.good)
         if tag in ("assurance.reached", "assurance.ended"):
@@ -67,8 +74,10 @@ class View:
                     known.remove(event.good)
         if tag == "predictions.opened":
             self._note(f"prediction:{event.kind}", event.market)
-        if tag == "packages.opened":
-            self.auctions[event.auction] = event.closes_at_us, self.owner
+        if tag.startswith("debts."):
+            self._note("debt", event.token)
+        if tag == "debts.auctioned":
+            self._note("debt_auction", event.token)
 
     def _note(self, name: str, number: int | None) -> None:
         known = self.public.setdefault(name, deque(maxlen=8))
