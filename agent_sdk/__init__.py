@@ -63,6 +63,17 @@ from agent_sdk.agreement_models import (
     StakeInfo,
     TurnBid,
 )
+from agent_sdk.assurance_events import (
+    GoodConfirmed,
+    GoodDelivered,
+    GoodEnded,
+    GoodProposed,
+    GoodReached,
+    GoodSubsidised,
+    PledgePlaced,
+    PledgeVoided,
+)
+from agent_sdk.assurance_models import Good, GoodPledge, ProposedGood
 from agent_sdk.batch import Batch
 from agent_sdk.debt_events import (
     DebtAuctionClosed,
@@ -275,6 +286,14 @@ __all__ = [
     "ExchangeError",
     "Expired",
     "Gap",
+    "Good",
+    "GoodConfirmed",
+    "GoodDelivered",
+    "GoodEnded",
+    "GoodPledge",
+    "GoodProposed",
+    "GoodReached",
+    "GoodSubsidised",
     "HelpEngaged",
     "HelpOffer",
     "HelpSession",
@@ -337,8 +356,11 @@ __all__ = [
     "PlacedBid",
     "PlacedOffer",
     "PlacedPackageBid",
+    "PledgePlaced",
+    "PledgeVoided",
     "PostOnlyWouldTrade",
     "PostedTask",
+    "ProposedGood",
     "Ratable",
     "RateLimited",
     "RatingOpened",

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Unpack
 
 from agent_sdk.admin import Admin
+from agent_sdk.assurance import Assurance
 from agent_sdk.batch import Batch
 from agent_sdk.contracts import Contracts
 from agent_sdk.debts import Debts
@@ -102,6 +103,8 @@ class Agent:
         """Package auctions: open, bid, sign."""
         self.debts = Debts(connection, self._catalog)
         """Technical debt: issue, sell, take over, repay, confirm."""
+        self.assurance = Assurance(connection, self._catalog)
+        """Public goods: propose, pledge, confirm."""
         self.disputes = Disputes(connection, self._catalog)
         """Disputes: open, rule, and the stake of an arbitrator."""
         self.payments = Payments(connection, self._catalog)

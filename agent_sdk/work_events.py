@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_sdk.agreement_events import AGREEMENT_EVENTS
+from agent_sdk.assurance_events import ASSURANCE_EVENTS
 from agent_sdk.debt_events import DEBT_EVENTS
 from agent_sdk.event_base import AgentEvent
 from agent_sdk.reading import Credits, read
@@ -204,6 +205,7 @@ WORK_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     payments.LienChanged: LienChanged,
     **AGREEMENT_EVENTS,
     **DEBT_EVENTS,
+    **ASSURANCE_EVENTS,
 }
 """How events of the wire are seen; those that are not here arrive as `VenueEvent`."""
 

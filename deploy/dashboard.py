@@ -209,6 +209,32 @@ ROWS: Final[dict[str, list[Panel]]] = {
             },
         ),
     ],
+    "Commons: public goods": [
+        Panel(
+            "Public goods",
+            "Goods that are open to pledges or being provided, and how goods ended in the last day.",
+            "short",
+            {
+                "{{state}}": now("exchange_assurance_live", "state"),
+                "ended: {{outcome}}": within("1d", "exchange_assurance_ended_total", "outcome"),
+            },
+        ),
+        Panel(
+            "Pledged for open goods",
+            "Credits that wait in open goods for enough others to pledge.",
+            CREDITS,
+            {"pledged": now("exchange_assurance_open_pledges_credits")},
+        ),
+        Panel(
+            "Paid and refunded with a bonus",
+            "What providers of goods were paid in the last day, and what bonus came with refunds.",
+            CREDITS,
+            {
+                "paid": within("1d", "exchange_assurance_paid_credits_total"),
+                "bonus": within("1d", "exchange_assurance_bonus_credits_total"),
+            },
+        ),
+    ],
     "Work: money": [
         Panel(
             "In escrow",

@@ -19,6 +19,7 @@ from exchange.cli import _assets as assets
 from exchange.cli import _attest as attesting
 from exchange.cli import _contracts as contracts
 from exchange.cli import _disputes as disputes
+from exchange.cli import _goods as goods
 from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
 from exchange.cli import _packages as packages
@@ -73,6 +74,7 @@ def _assemble() -> App:
         ("lease", "See who holds what, until when.", leases),
         ("contract", "See conditional contracts.", contracts),
         ("package", "Auction several things at once, and bid for packages of them.", packages),
+        ("good", "Propose public goods, pledge for them, and confirm what is delivered.", goods),
         ("dispute", "See disputes, and how they were decided.", disputes),
         ("attest", "Tell the venue what a tool found out.", attesting),
     )

@@ -86,6 +86,11 @@ def test_amounts_of_events_are_credits(wire: Any) -> None:
         "stake",
         "total",
         "amount",
+        "share",
+        "bonus",
+        "earned",
+        "weight",
+        "voting",
     }
     for name, hint in get_type_hints(WORK_EVENTS[wire], include_extras=True).items():
         if name in amounts:

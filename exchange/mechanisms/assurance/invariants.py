@@ -33,6 +33,8 @@ def _problems(assurance: Assurance, good: Good) -> Iterator[str]:
     if context.cashier.in_escrow(escrow_of(good.cause)) != good.in_escrow():
         yield "escrow_equals_pledges_bonds_and_bonus"
     yield from _sum_problems(good)
+    if any(context.agents[pledge.agent].owner != pledge.owner for pledge in good.pledges.values()):
+        yield "pledges_are_of_their_owner"
     if good.state == "open":
         if context.deadlines.due_us(good.deadline_id) is None:
             yield "open_goods_have_a_deadline"
