@@ -209,6 +209,36 @@ ROWS: Final[dict[str, list[Panel]]] = {
             },
         ),
     ],
+    "Commons: technical debt": [
+        Panel(
+            "Hours owed",
+            "Hours of technical debt that are owed, and those of them that are overdue. A crisis needs enough of both.",
+            "short",
+            {
+                "owed": f"{now('exchange_debts_outstanding_milli_hours')} / 1000",
+                "overdue": f"{now('exchange_debts_overdue_milli_hours')} / 1000",
+            },
+        ),
+        Panel(
+            "Debts",
+            "Debts that have not ended, and how debts ended in the last day.",
+            "short",
+            {
+                "{{state}}": now("exchange_debts_live", "state"),
+                "ended: {{outcome}}": within("1d", "exchange_debts_ended_total", "outcome"),
+            },
+        ),
+        Panel(
+            "Paid for debts",
+            "What was paid in the last day: for taking debts over, as interest, and by force for paydowns.",
+            CREDITS,
+            {
+                "taken over": within("1d", "exchange_debts_transfer_pay_credits_total"),
+                "interest": within("1d", "exchange_debts_interest_paid_credits_total"),
+                "paydowns": within("1d", "exchange_debts_paydown_credits_total"),
+            },
+        ),
+    ],
     "Commons: public goods": [
         Panel(
             "Public goods",

@@ -18,6 +18,7 @@ from exchange.cli import _agents as agents
 from exchange.cli import _assets as assets
 from exchange.cli import _attest as attesting
 from exchange.cli import _contracts as contracts
+from exchange.cli import _debts as debts
 from exchange.cli import _disputes as disputes
 from exchange.cli import _goods as goods
 from exchange.cli import _leases as leases
@@ -75,6 +76,7 @@ def _assemble() -> App:
         ("contract", "See conditional contracts.", contracts),
         ("package", "Auction several things at once, and bid for packages of them.", packages),
         ("good", "Propose public goods, pledge for them, and confirm what is delivered.", goods),
+        ("debt", "Take on technical debt, sell it, repay it.", debts),
         ("dispute", "See disputes, and how they were decided.", disputes),
         ("attest", "Tell the venue what a tool found out.", attesting),
     )

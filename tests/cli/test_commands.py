@@ -342,6 +342,7 @@ def test_a_wrong_command_line_is_exit_2_and_points_to_help(call: Call, arguments
         "settlement deliver",
         "lease",
         "contract",
+        "debt issue",
         "dispute",
         "liens",
     ],

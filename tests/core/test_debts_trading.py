@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from exchange.mechanisms.debts import Debts
+from exchange.messages import tag_of
 from exchange.messages.admin import RevokeAgent, Settings, SuspendAgent
 from exchange.messages.debts import (
     AuctionDebt,
@@ -22,6 +24,7 @@ from exchange.messages.orders import CancelAllAfter
 from exchange.messages.reasons import Reason
 from exchange.testing import OPERATOR, assert_rejected
 from tests.core.debtors import Debtors
+from tests.core.walk import Walk
 from tests.core.work import CREDIT, MINUTE_US
 
 
@@ -300,3 +303,21 @@ def test_the_truth_is_the_best_bid(costs: list[int], lie: int) -> None:
         return view.in_escrow // CREDIT - costs[0] if view.holder == "cid" else 0
 
     assert gain(costs[0]) >= gain(lie)
+
+
+# ── walks ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_walks_come_to_everything_that_debts_know() -> None:
+    """Every command is accepted somewhere, debts end in every way that time brings, and all books agree."""
+    accepted: dict[str, int] = {}
+    ends: dict[str | None, None] = {}
+    for seed in range(1, 9):
+        taken = Walk(seed, "debts", "tasks", "settlements")
+        taken.run(900)
+        accepted.update(taken.accepted)
+        debts = taken.venue.engine.mechanisms["debts"]
+        assert isinstance(debts, Debts)
+        ends.update(dict.fromkeys([token.outcome for token in debts.ended.values()]))
+    assert [kind for kind in debts.commands() if tag_of(kind) not in accepted] == []
+    assert [end for end in ("repaid", "paid_down", "unsigned", "declined") if end not in ends] == []
