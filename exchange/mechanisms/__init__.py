@@ -11,6 +11,7 @@ from exchange.mechanisms.contracts import Contracts
 from exchange.mechanisms.debts import Debts
 from exchange.mechanisms.disputes import Disputes
 from exchange.mechanisms.expertise import Expertise
+from exchange.mechanisms.externalities import Externalities
 from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.packages import Packages
@@ -37,5 +38,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Assurance,
     Predictions,
     Debts,
+    Externalities,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

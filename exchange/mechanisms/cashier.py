@@ -18,7 +18,7 @@ from exchange.messages.payments import LienChanged, PaymentPosted
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from exchange.ledger import Balance, Leg
     from exchange.mechanisms.base import AgentRecord, Context
@@ -222,6 +222,34 @@ class Cashier:
             self.liens[number] = lien = lien._replace(creditor=heir)
             self.owed_to.setdefault(heir, {})[number] = None
             self._tell(lien, 0)
+
+    def divide(self, number: int, parts: Sequence[tuple[str, int]]) -> None:
+        """Let a lien be owed to several accounts from now on, by positive parts that add up to it.
+
+        The first keeps its number; the others are as old, and bind whom it binds.
+        """
+        lien = self.liens[number]
+        _discard(self.owed_to, lien.creditor, number)
+        for place, (creditor, amount) in enumerate(parts):
+            self.last_lien += place > 0
+            each = number if place == 0 else self.last_lien
+            self.liens[each] = part = lien._replace(number=each, creditor=creditor, amount=amount)
+            self.owed_to.setdefault(creditor, {})[each] = None
+            if place:
+                self._bind_like(lien, each)
+            self._tell(part, amount if place else amount - lien.amount)
+
+    def _bind_like(self, lien: Lien, number: int) -> None:
+        """Let a new part of a lien bind whom that binds: its debtor, after a while every agent of the owner."""
+        context = self._context
+        owner = context.agents[lien.debtor].owner
+        for agent_id in context.fleets[owner]:
+            if lien.number in self.liens_of.get(agent_id, ()):
+                self.bind(agent_id, number)
+        if lien.number in self.owed_by.get(owner, ()):
+            self.owed_by[owner][number] = None
+        else:
+            context.deadlines.schedule(lien.since_us + OWNER_BOUND_US, BIND_OWNER, number)
 
     # ── liens ───────────────────────────────────────────────────────────────────────────────────
 

@@ -148,6 +148,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     debt_hour_rate: Amount = 5_000_000
     crisis_overdue_hours_milli: Amount = 40_000
     crisis_overdue_bp: BasisPoints = 2_000
+    # Externalities.
+    externality_stake: Amount = 50_000_000
+    max_externality_levy: PositiveAmount = 1_000_000_000
+    externality_report_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 2_592_000
+    max_open_reports: PositiveAmount = 1_000
+    change_bond_min: PositiveAmount = 5_000_000
+    change_bond_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 604_800
+    max_declared_changes: PositiveAmount = 1_000
+    dependency_age_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

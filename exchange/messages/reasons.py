@@ -128,6 +128,15 @@ class Reason(StrEnum):
     INVALID_DEBT_TERMS = "invalid_debt_terms"
     TOO_MANY_DEBTS = "too_many_debts"
     UNKNOWN_REPAYMENT = "unknown_repayment"
+    # Externalities.
+    UNKNOWN_EXTERNALITY = "unknown_externality"
+    INVALID_EXTERNALITY_TERMS = "invalid_externality_terms"
+    EXTERNALITY_TOO_OLD = "externality_too_old"
+    NOTHING_AFFECTED = "nothing_affected"
+    ALREADY_REPORTED = "already_reported"
+    TOO_MANY_REPORTS = "too_many_reports"
+    UNKNOWN_CHANGE = "unknown_change"
+    TOO_MANY_CHANGES = "too_many_changes"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

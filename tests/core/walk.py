@@ -68,6 +68,7 @@ class _BookedVenue(Venue):
             crisis_overdue_bp=1_000,
             ruling_seconds=7_200,
             replacement_ruling_seconds=3_600,
+            dependency_age_seconds=30,
         )
         super().__init__(settings=settings, check_every=check_every)
 
@@ -123,8 +124,8 @@ class Walk:
         venue.market("lease", base="gpu", tick=10, lot=10, **terms, compensation_bp=777)
         venue.market("slot", base="slot", **terms)
         venue.issue("ann", 1, "slot")
-        for name, module in zip(AGENTS, ("core", "auth", "ui"), strict=False):
-            venue.must(OPERATOR, RegisterModule, module=module, owner=name)
+        for name, module, dependencies in (("ann", "core", []), ("amy", "auth", ["core"]), ("ben", "ui", ["core"])):
+            venue.must(OPERATOR, RegisterModule, module=module, owner=name, dependencies=dependencies)
         for name in AGENTS:
             venue.issue(name, 300, "cpu")
             venue.issue(name, 3_000, "gpu")

@@ -139,6 +139,7 @@ def test_every_mechanism_of_work_was_busy() -> None:
         "contracts_bound_total",
         "debts_issued_total",
         "expertise_ratings_total",
+        "externalities_reported_total",
         "packages_determined_total",
         "property_moved_total",
         "assurance_reached_total",

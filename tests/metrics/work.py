@@ -23,6 +23,7 @@ WORK: Final = (
     "contracts",
     "debts",
     "expertise",
+    "externalities",
     "packages",
     "property",
     "assurance",

@@ -29,6 +29,8 @@ def _ownership_problems(ownership: Property, module: Module) -> Iterator[str]:
         yield "modules_are_indexed_by_owner"
     if module.owner and agents[module.owner].state == "revoked":
         yield "owners_are_not_revoked"
+    if any(module.former[place][0] > module.former[place + 1][0] for place in range(len(module.former) - 1)):
+        yield "earlier_owners_come_first"
     if not module.owner and module.grants:
         yield "only_owners_grant"
     if any(module.name not in ownership.granted.get(name, ()) for name in module.grants):

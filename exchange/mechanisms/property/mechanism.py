@@ -100,6 +100,14 @@ class Property(Mechanism):
         found = self.modules.get(module)
         return 0 if found is None or not found.owner else found.owner_since_us
 
+    def owner_at(self, module: str, time_us: int) -> str | None:
+        """Return the agent that owned a module at a time; None if nobody did.
+
+        The last 16 owners are remembered; whoever asks for an earlier time hears of the first of these.
+        """
+        found = self.modules.get(module)
+        return None if found is None else found.owner_at(time_us) or None
+
     def dependents_of(self, module: str, registered_by_us: int) -> list[str]:
         """Return, by name, the modules of which it was registered by then that they depend on this one."""
         found = self.modules.get(module)
@@ -133,6 +141,7 @@ class Property(Mechanism):
         self._unindex_owner(module)
         for name in list(module.grants):
             self._forget_grant(module, name)
+        module.note_former(context.time_us)
         module.owner = owner
         module.owner_since_us = context.time_us if owner else 0
         self.index_owner(module)

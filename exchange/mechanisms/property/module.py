@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from exchange.messages.property import Regime, Title
 
-__all__ = ["Holding", "Module", "RentalOffer", "SaleOffer"]
+__all__ = ["FORMER_MAX", "Holding", "Module", "RentalOffer", "SaleOffer"]
+
+FORMER_MAX: Final = 16
+"""So many earlier owners of a module are remembered."""
 
 
 class SaleOffer(NamedTuple):
@@ -61,9 +64,10 @@ class Module:
     """Be one module. Names of agents are ids; an empty one is nobody."""
 
     __slots__ = (
-        "attested", "auction", "checks", "claims", "dependencies", "dependents", "exclusive", "grace_id", "grants",
-        "handover_id", "holding", "lapse_id", "last_price", "name", "number", "offer", "owner", "owner_since_us",
-        "regime", "registered_us", "registrar", "rental_offers", "rentals", "title", "token", "writer",
+        "attested", "auction", "checks", "claims", "dependencies", "dependents", "exclusive", "former", "grace_id",
+        "grants", "handover_id", "holding", "lapse_id", "last_price", "name", "number", "offer", "owner",
+        "owner_since_us", "regime", "registered_us", "registrar", "rental_offers", "rentals", "title", "token",
+        "writer",
     )  # fmt: skip
 
     def __init__(self, number: int, name: str, regime: Regime, registered_us: int, registrar: str) -> None:
@@ -75,6 +79,8 @@ class Module:
         """The owner (a fleet) that registered it."""
         self.owner = ""
         self.owner_since_us = 0
+        self.former: list[tuple[int, str]] = []
+        """Until when it was whose, the earliest first; of an empty name it was nobody's."""
         self.title: Title | None = None
         self.dependencies: dict[str, int] = {}
         """Since when it is registered that this module depends on another."""
@@ -109,6 +115,19 @@ class Module:
         """Return the cause under which its deposit moves."""
         return f"property:{self.name}"
 
+    def note_former(self, until_us: int) -> None:
+        """Remember whose it was until now."""
+        self.former.append((until_us, self.owner))
+        if len(self.former) > FORMER_MAX:
+            del self.former[0]
+
+    def owner_at(self, time_us: int) -> str:
+        """Return whose it was at a time, as far back as is remembered."""
+        for until_us, owner in self.former:
+            if time_us < until_us:
+                return owner
+        return self.owner
+
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         offer, holding = self.offer, self.holding
@@ -118,7 +137,7 @@ class Module:
             None if offer is None else list(offer), [list(each) for each in self.rental_offers.values()],
             list(self.rentals), self.exclusive, self.auction, list(self.claims.items()), self.attested,
             list(self.checks), self.lapse_id, self.grace_id, None if holding is None else holding.dump(),
-            self.last_price,
+            self.last_price, [list(each) for each in self.former],
         ]  # fmt: skip
 
     @staticmethod
@@ -128,9 +147,10 @@ class Module:
         (
             module.owner, module.owner_since_us, module.title, dependencies, module.token, grants, module.writer,
             module.handover_id, offer, rental_offers, rentals, module.exclusive, module.auction, claims,
-            module.attested, checks, module.lapse_id, module.grace_id, holding, module.last_price,
+            module.attested, checks, module.lapse_id, module.grace_id, holding, module.last_price, former,
         ) = state[5:]  # fmt: skip
         module.dependencies = dict(dependencies)
+        module.former = [(until_us, owner) for until_us, owner in former]
         module.grants = dict.fromkeys(grants)
         module.offer = None if offer is None else SaleOffer(*offer)
         module.rental_offers = {fields[0]: RentalOffer(*fields) for fields in rental_offers}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawn", "MarketTerms", "View"]
 
-_NUMBERED: Final = ("task", "settlement", "lease", "contract", "auction", "dispute", "offer", "good")
+_NUMBERED: Final = ("task", "settlement", "lease", "contract", "auction", "dispute", "offer", "good", "externality")
 
 Drawn = tuple[type[Command], dict[str, Any]]
 
