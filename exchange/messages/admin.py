@@ -129,8 +129,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_module_dependents: PositiveAmount = 1_000
     max_module_grants: PositiveAmount = 32
     write_token_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
-    max_open_goods: PositiveAmount = 100
-    max_pledges: Annotated[int, Meta(ge=1, le=5_000)] = 1_000
+    max_open_goods: PositiveAmount = 20
+    max_pledges: Annotated[int, Meta(ge=1, le=1_000)] = 1_000
     prediction_liquidity: Annotated[int, Meta(ge=1_000, le=10**15)] = 10_000_000
     max_open_predictions: PositiveAmount = 1_000
     max_prediction_traders: Annotated[int, Meta(ge=1, le=5_000)] = 500

@@ -706,6 +706,26 @@ def test_a_proposer_withdraws_before_the_first_pledge(venue: Goods) -> None:
     assert_rejected(venue.submit("proposer", WithdrawGood, good=2), Reason.WRONG_STATE)
 
 
+def test_the_largest_good_that_there_may_be() -> None:
+    """A thousand owners give a credit and an hour each: one deadline opens a settlement for each of them."""
+    venue = Goods(check_every=10**9)
+    names = [f"one{number}" for number in range(1_000)]
+    venue.register(*names, endowment=3 * CREDIT)
+    venue.propose(unit="owners", threshold=1_000, min_credits=CREDIT, min_minutes=60)
+    for name in names:
+        venue.pledge(name, 1, hours=1)
+    assert venue.close().state == "reached"
+    assert venue.engine.check_invariants() == []
+    settlements = [view.settlement for view in venue.pledges(limit=1_000)]
+    assert settlements == list(range(2, 1_002))
+    venue.advance_to(venue.good().deliver_by_us)
+    # All fail at once, too.
+    venue.advance(86_400)
+    assert venue.good().state == "failed"
+    assert venue.system_credits("public_fund") == 1_000 * CREDIT
+    assert venue.engine.check_invariants() == []
+
+
 # ── rejections ──────────────────────────────────────────────────────────────────────────────────
 
 

@@ -51,4 +51,6 @@ def _disputable(view: View) -> list[tuple[str, int]]:
     reported = [("predictions", event.market) for event in view.recent("predictions.reported")[-3:]]
     claims = (*view.recent("debts.repayment_attested")[-2:], *view.recent("debts.repayment_refused")[-2:])
     repaid = [("debts", event.claim) for event in claims]
-    return [*(("settlements", event.settlement) for event in events), *attested, *reported, *repaid]
+    # Whoever pledged for a good may dispute what it pays for.
+    goods = [("settlements", event.settlement) for event in view.recent("assurance.delivered")[-2:]]
+    return [*(("settlements", event.settlement) for event in events), *attested, *reported, *repaid, *goods]
