@@ -27,11 +27,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class GoodProposed(AgentEvent):
-    """A good waits for pledges until ``deadline_us``; `agent.assurance.get` has its terms."""
+    """A good waits for pledges until ``deadline_us``; ``unit`` is what its threshold counts, `get` has its terms."""
 
     good: int
     title: str
     proposer: str
+    unit: str
     provider: str | None
     attester: str | None
     deadline_us: int
