@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from exchange.messages.admin import RevokeAgent, SetSpendLimit, Settings
 from exchange.messages.debts import (
@@ -588,3 +591,60 @@ def test_a_leader_that_takes_over_goes_on_with_a_paydown(venue: Debtors) -> None
     venue.change_leader(outage_seconds=2 * 86_400)
     venue.advance(86_400)
     assert venue.debt().outcome == "paid_down"
+
+
+# ── whatever anybody has ────────────────────────────────────────────────────────────────────────
+
+PURSES = st.integers(0, 100)
+
+
+@hypothesis_settings(max_examples=80, deadline=None)
+@given(
+    bounty=st.integers(0, 100),
+    purses=st.tuples(PURSES, PURSES, PURSES, PURSES),
+    hours=st.integers(1, 30),
+    earned=st.integers(0, 60),
+    price=st.integers(1, 150),
+    is_done=st.booleans(),
+)
+def test_what_leaves_debtors_and_beneficiaries_is_spent_on_the_work_or_there_for_it(
+    bounty: int, purses: tuple[int, int, int, int], hours: int, earned: int, price: int, is_done: bool
+) -> None:
+    """Whatever they have, and whatever the issuer earns while it is collected.
+
+    If nobody does the work, the beneficiaries are as they were, and nobody owes what was not collected.
+    """
+    venue = Debtors(settings=EVERYTHING)
+    issue(venue, hours)
+    venue.sell("cid", bounty)
+    names = ("cid", "poster", "ann", "ben")
+    for name, left in zip(names, purses, strict=True):
+        spend(venue, name, min(left, venue.purse(name)[0]))
+    before = {name: venue.balance(name)[0] for name in names}
+    begin(venue)
+    earn(venue, "poster", earned)
+    before["poster"] += earned * CREDIT
+    venue.submit("poster", PayLiens, amount=max(venue.balance("poster")[0], 1))
+    paydown = venue.debt().paydown
+    assert paydown is not None
+    venue.advance_to(paydown.collect_until_us or 0)
+    paydown = venue.debt().paydown
+    if paydown is not None and paydown.task is not None:
+        if is_done:
+            venue.bid("dan", price, task=paydown.task)
+        number = venue.close(paydown.task).settlement
+        if number is not None:
+            venue.deliver(number)
+            venue.confirm(number, by="ann")
+    assert venue.engine.check_invariants() == []
+    after = {name: venue.balance(name)[0] for name in names}
+    gone = sum(before.values()) - sum(after.values())
+    # Nobody is paid for not having done what it was paid for.
+    assert after["cid"] <= before["cid"]
+    if venue.debt().outcome == "paid_down":
+        assert gone + bounty * CREDIT == venue.balance("dan")[0] - 100 * CREDIT
+    else:
+        assert venue.debt().state == "overdue"
+        assert (after["ann"], after["ben"]) == (before["ann"], before["ben"])
+        assert [lien for lien in liens(venue) if lien[:2] != ("cid", "poster")] == []
+        assert venue.debt().in_escrow == gone + bounty * CREDIT
