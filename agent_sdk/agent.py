@@ -286,6 +286,7 @@ class Agent:
     async def submit(
         self,
         kind: type[Command],
+        /,
         *,
         outcome: type[Outcome] | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,  # noqa: ASYNC109 - of venue time

@@ -19,7 +19,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from exchange.cli._asking import ask, when
 from exchange.cli._output import CliError, Json, complain, console, note, print_json, print_table, say
+from exchange.cli._reporting import Sent, modules_of, send
+from exchange.cli._venue import Venue
 from exchange.coupling.findings import Findings
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def coupling_(
     test_timeout: timedelta = timedelta(minutes=5),
     check: Path | None = None,
     dry_run: bool = False,
+    venue: Venue | None = None,
     json: Json = False,
 ) -> int:
     """Find out which tests of others a change broke, and report that to the venue as externalities of coupling.
@@ -96,7 +100,7 @@ def coupling_(
         Only print what would be reported.
     """
     from exchange.coupling import Repository, Settings
-    from exchange.coupling.reporting import reports_of
+    from exchange.coupling.reporting import known_only, reports_of
 
     repository = Repository(repo)
     patience_s = test_timeout.total_seconds()
@@ -109,9 +113,12 @@ def coupling_(
         message = "say which agent made the change with --source, or look first with --dry-run"
         raise CliError(message)
     resolved = repository.resolve(change)
+    chosen = _read_names(names)
+    # Asked first, so that nobody waits for tests whose outcome cannot be reported.
+    known = [] if dry_run else ask(venue, modules_of)
     settings = Settings(
         roots=tuple(_root(given) for given in root), tests=tests, reruns=reruns, depth=depth,
-        names=_read_names(names), python=_interpreter(python), timeout_s=patience_s,
+        names=chosen or {name: name for name in known}, python=_interpreter(python), timeout_s=patience_s,
     )  # fmt: skip
     if pattern:
         settings = settings._replace(patterns=pattern)
@@ -124,11 +131,13 @@ def coupling_(
         )
         raise CliError(message)
     reports = reports_of(attestation.findings, resolved, repository.name, source, time.time_ns() // 1_000, module)
+    sent: list[Sent] = []
     if not dry_run:
-        message = "reports are not sent yet; look with --dry-run, and send them by the SDK"
-        raise CliError(message)
-    _print(attestation, reports, json=json)
-    return 0
+        reports, unknown = known_only(reports, known)
+        attestation.notes.extend(f"the venue knows no module {name}; it is left out" for name in unknown)
+        sent = ask(venue, lambda agent: send(agent, reports)) if reports else []
+    _print(attestation, reports, sent, json=json)
+    return 1 if any(one.is_wrong for one in sent) else 0
 
 
 def _root(given: str) -> str:
@@ -191,8 +200,8 @@ def _check(repository: Repository, file: Path, python: Path | None, timeout_s: f
         complain(f"{file}: its digest is not that of its findings, which is {sealed}")
     change = repository.resolve(f"{told.findings.base}..{told.findings.head}")
     settings = Settings(
-        roots=terms.roots, patterns=terms.patterns, tests=terms.tests, reruns=terms.reruns,
-        depth=terms.depth, names=terms.names, python=_interpreter(python), timeout_s=timeout_s,
+        roots=tuple(_root(given) for given in terms.roots), patterns=terms.patterns, tests=terms.tests,
+        reruns=terms.reruns, depth=terms.depth, names=terms.names, python=_interpreter(python), timeout_s=timeout_s,
     )  # fmt: skip
     attestation = _attest(repository, Change(*change), settings)
     digest = digest_of(attestation.findings)
@@ -224,7 +233,7 @@ def _differences(told: Findings, found: Findings) -> Iterator[str]:
             yield f"{module}: told {sides[0]}; found {sides[1]}"
 
 
-def _print(attestation: Attestation, reports: Sequence[Report], *, json: bool) -> None:
+def _print(attestation: Attestation, reports: Sequence[Report], sent: Sequence[Sent], *, json: bool) -> None:
     from exchange.coupling import digest_of
 
     findings = attestation.findings
@@ -235,6 +244,7 @@ def _print(attestation: Attestation, reports: Sequence[Report], *, json: bool) -
                 "digest": digest,
                 "findings": msgspec.to_builtins(findings),
                 "reports": msgspec.to_builtins(reports),
+                "sent": msgspec.to_builtins(sent),
                 "notes": attestation.notes,
             }
         )
@@ -260,6 +270,20 @@ def _print(attestation: Attestation, reports: Sequence[Report], *, json: bool) -
         + (f"; {absent} tests that passed before are gone or skipped" if absent else "")
     )
     say(f"digest: {digest}")
+    for report, one in zip(reports, sent, strict=False):
+        _say_sent(report, one)
+
+
+def _say_sent(report: Report, sent: Sent) -> None:
+    if sent.is_wrong:
+        complain(f"{report.module}: the venue does not take the report: {sent.rejected}: {sent.detail}")
+    elif sent.rejected is not None:
+        say(f"{report.module}: nothing is to be paid: {sent.rejected}: {sent.detail}")
+    else:
+        say(
+            f"{report.module}: externality {sent.externality}, {report.source} is to pay {sent.amount:f} of which "
+            f"{sent.held:f} are held; your stake is {sent.stake:f}; final {when(sent.final_at_us)} unless disputed"
+        )
 
 
 @contextlib.contextmanager

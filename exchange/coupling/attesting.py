@@ -85,7 +85,7 @@ class _Examination:
             repository.check_out(commit, tree)
         terms = Terms(
             roots=before.roots, patterns=settings.patterns, tests=settings.tests, reruns=settings.reruns,
-            depth=settings.depth, names=dict(sorted(settings.names.items())),
+            depth=settings.depth, names=_needed(settings.names, [*before.modules.values(), *after.modules.values()]),
         )  # fmt: skip
         changed = self._changed(before, after)
         blamed = {module: _named(module, terms.names) for module in changed}
@@ -246,6 +246,12 @@ def _judge(
             )
         )
     return affected, untested
+
+
+def _needed(names: Mapping[str, str], modules: Sequence[str]) -> dict[str, str]:
+    """Return the names that a module of the repository has: a venue knows many others."""
+    used = {resolve(module, names) for module in modules}
+    return {module: names[module] for module in sorted(names) if module in used}
 
 
 def _named(module: str, names: Mapping[str, str]) -> str:

@@ -9,12 +9,12 @@ import msgspec
 from exchange.coupling.findings import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from exchange.coupling.findings import Findings
     from exchange.coupling.repository import Change
 
-__all__ = ["MAX_AFFECTED", "Damage", "Report", "reports_of"]
+__all__ = ["MAX_AFFECTED", "Damage", "Report", "known_only", "reports_of"]
 
 MAX_AFFECTED: Final = 256
 """So many modules fit into one report."""
@@ -70,3 +70,17 @@ def reports_of(
 def _worst(damage: list[Damage]) -> list[Damage]:
     worst = sorted(damage, key=lambda one: (-one.severity, one.module))[:MAX_AFFECTED]
     return sorted(worst, key=lambda one: one.module)
+
+
+def known_only(reports: Sequence[Report], known: Collection[str]) -> tuple[list[Report], list[str]]:
+    """Return what of the reports a venue can take that knows these modules, and the names of the modules left out."""
+    taken: list[Report] = []
+    unknown: set[str] = set()
+    for report in reports:
+        unknown |= {one.module for one in report.affected if one.module not in known}
+        affected = [one for one in report.affected if one.module in known]
+        if report.module not in known:
+            unknown.add(report.module)
+        elif affected:
+            taken.append(msgspec.structs.replace(report, affected=affected))
+    return taken, sorted(unknown)

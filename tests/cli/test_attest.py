@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent_sdk import Agent
+from exchange.messages.externalities import AcceptExternality
+from exchange.messages.property import RegisterModule
 from tests.cli.conftest import Call
-from tests.cli.program import TIMEOUT_S, environment
+from tests.cli.program import TIMEOUT_S, Serving, environment, run_json
+from tests.cli.test_work import act, acting
 from tests.coupling.projects import RAISED, SHOP, Project, lean_python
 
 
@@ -158,3 +163,84 @@ def test_mistakes_are_told(
 def test_a_report_needs_to_know_who_made_the_change(call: Call, project: Project) -> None:
     done = call(*flags(project, dry_run=None), "--change", "base..main")
     assert "say which agent made the change with --source, or look first with --dry-run" in done.stderr
+
+
+# ── on a venue ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Serve a venue where bob owns what he changes, ann what breaks, and ci attests."""
+    data = tmp_path_factory.mktemp("venue") / "data"
+    run_json("init", "--data", data, "--setting", "dependency_age_seconds=0")
+    with Serving(data) as serving:
+        for name, role in (("ann", "trader"), ("bob", "trader"), ("ci", "attester")):
+            roles = ("--role", role) if role == "attester" else ()
+            run_json("agent", "add", name, "--owner", name, "--endowment", 100, *roles, "--data", data)
+
+        async def register(agent: Agent) -> None:
+            for module, owner, dependencies in (
+                ("shop.prices", "bob", []),
+                ("shop.basket", "ann", ["shop.prices"]),
+            ):
+                await agent.submit(RegisterModule, module=module, owner=owner, dependencies=dependencies)
+
+        act(serving, "operator", register)
+        yield serving
+
+
+def fresh(project: Project) -> str:
+    """Commit a change that breaks something, now; return its revision."""
+    project.now_s = int(time.time()) + 1
+    return project.commit("now", {"src/shop/prices.py": "def price(count):\n    return 4 * count\n"})
+
+
+def test_what_was_broken_is_reported_and_paid(call: Call, venue: Serving, tmp_path: Path) -> None:
+    """The levy is what the venue's rules make of the severity; what it does not know is left out, and told."""
+    project = Project(tmp_path / "shop")
+    fresh(project)
+    as_ci = acting(venue, "ci")
+    told = (*flags(project, dry_run=None, source="bob"), "--change", "HEAD", *as_ci)
+    done = call(*told)
+    assert done.returncode == 0, done.stderr
+    # Severity 34 at 10 credits for all of a module, and twice that, since the change was not declared.
+    assert "shop.prices: externality 1, bob is to pay 6.800000 of which 6.800000 are held" in done.stdout
+    assert "your stake is 50.000000" in done.stdout
+    assert "the venue knows no module shop.till; it is left out" in done.stderr
+    shown = act(venue, "ann", lambda agent: agent.balances())
+    assert shown["credit"].available == 100
+
+    # The same again is no news, and nothing is wrong with that.
+    done = call(*told, "--json")
+    assert done.returncode == 0, done.stderr
+    (sent,) = json.loads(done.stdout)["sent"]
+    assert (sent["module"], sent["rejected"]) == ("shop.prices", "already_reported")
+
+    async def accept(agent: Agent) -> None:
+        await agent.submit(AcceptExternality, externality=1)
+
+    act(venue, "bob", accept)
+    credit = {name: act(venue, name, lambda agent: agent.balances())["credit"] for name in ("ann", "bob", "ci")}
+    assert {name: str(found.available) for name, found in credit.items()} == {
+        "ann": "106.800000", "bob": "93.200000", "ci": "100.000000",
+    }  # fmt: skip
+
+
+def test_a_report_that_the_venue_does_not_take_is_told(call: Call, venue: Serving, tmp_path: Path) -> None:
+    """Whose own damage it is attests nothing; who is no attester neither."""
+    project = Project(tmp_path / "shop")
+    fresh(project)
+    for name in ("ann", "bob"):
+        done = call(*flags(project, dry_run=None, source="bob"), "--change", "HEAD", *acting(venue, name))
+        assert done.returncode == 1
+        assert "shop.prices: the venue does not take the report: not_permitted" in done.stderr
+    done = call(*flags(project, dry_run=None, source="carl"), "--change", "HEAD", *acting(venue, "ci"))
+    assert "the venue does not take the report: unknown_agent: carl is not registered" in done.stderr
+
+
+def test_where_no_venue_runs_no_test_is_run(call: Call, project: Project, tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = call(*flags(project, dry_run=None, source="bob"), "--change", "HEAD", "--data", tmp_path / "none")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "holds no venue" in done.stderr
+    assert time.monotonic() - started < 5

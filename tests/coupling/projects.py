@@ -67,6 +67,8 @@ class Project:
 
     def __init__(self, path: Path, files: dict[str, str] | None = None) -> None:
         self.path = path
+        self.now_s = COMMITTED_S
+        """When commits are made."""
         path.mkdir(parents=True, exist_ok=True)
         self.git("init", "--quiet", "--initial-branch=main")
         self.write(SHOP if files is None else files)
@@ -77,7 +79,7 @@ class Project:
         """Run git here, as nobody in particular."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         who = {f"GIT_{role}_{what}": "t@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        when = {f"GIT_{role}_DATE": f"{COMMITTED_S} +0000" for role in ("AUTHOR", "COMMITTER")}
+        when = {f"GIT_{role}_DATE": f"{self.now_s} +0000" for role in ("AUTHOR", "COMMITTER")}
         config = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         done = subprocess.run(
             ["git", *arguments],

@@ -28,6 +28,7 @@ from agent_sdk import (
 )
 from agent_sdk._ids import Window
 from exchange.messages.admin import HaltVenue
+from exchange.messages.externalities import ReportExternality
 from exchange.messages.venue import GetOutcome, Hello
 from tests.sdk.doubles import MemoryTransport, ScriptedVenue, connected, run
 
@@ -431,6 +432,10 @@ def test_submit_checks_fields_before_it_sends() -> None:
             with pytest.raises(ValueError, match="timeout"):
                 await agent.buy("cpu", 1, 5, timeout=61)
             assert len(venue.received) == 1
+            # A field may be called as what comes first is.
+            told = {"kind": "blocking", "source": "bob", "target": "ann", "units": 1, "reference": "x"}
+            assert (await agent.submit(ReportExternality, **told)).status == "accepted"
+            assert b"blocking" in venue.received[1]
 
     run(main())
 

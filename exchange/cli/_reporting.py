@@ -1,0 +1,91 @@
+"""Send reports of coupling to a venue, and say what came of each."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from exchange.messages.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent_sdk import Agent
+    from exchange.coupling.reporting import Report
+
+__all__ = ["Sent", "modules_of", "send"]
+
+_DECIMALS: Final = 6
+_PAGE: Final = 500
+_SETTLED: Final = (Reason.ALREADY_REPORTED, Reason.NOTHING_AFFECTED)
+"""Nothing is wrong: the venue has it already, or it costs nothing by the rules of the venue."""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Say what came of a report."""
+
+    module: str
+    externality: int | None = None
+    amount: Decimal | None = None
+    held: Decimal | None = None
+    stake: Decimal | None = None
+    final_at_us: int | None = None
+    rejected: str | None = None
+    detail: str | None = None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Return whether somebody has to do something."""
+        return self.rejected is not None and self.rejected not in _SETTLED
+
+
+async def modules_of(agent: Agent) -> list[str]:
+    """Return the names of the modules that the venue knows."""
+    from exchange.messages.property import ListModules, ModulesResult
+
+    known: list[str] = []
+    # The SDK has no names for this family.
+    after: str | None = ""
+    while after is not None:
+        page = await agent._connection.query(ListModules(after=after, limit=_PAGE), ModulesResult)  # noqa: SLF001
+        known += [module.module for module in page.modules]
+        after = page.next
+    return known
+
+
+async def send(agent: Agent, reports: Sequence[Report]) -> list[Sent]:
+    """Report what was found; one that is rejected does not keep the next from being sent."""
+    return [await _send(agent, report) for report in reports]
+
+
+async def _send(agent: Agent, report: Report) -> Sent:
+    from agent_sdk import Rejected
+    from agent_sdk.money import from_units
+    from exchange.messages.externalities import AffectedModule, ExternalityOutcome, ReportExternality
+
+    try:
+        outcome: Any = await agent.submit(
+            ReportExternality,
+            outcome=ExternalityOutcome,
+            kind="coupling",
+            source=report.source,
+            module=report.module,
+            affected=[AffectedModule(module=one.module, severity=one.severity) for one in report.affected],
+            reference=report.reference,
+            digest=report.digest,
+            # By the venue's clock, which may be behind the one that the commit was made by.
+            changed_us=min(report.changed_us, agent.venue_time_us),
+        )
+    except Rejected as rejected:
+        return Sent(module=report.module, rejected=rejected.reason, detail=rejected.detail)
+    amount, held, stake = (from_units(units, _DECIMALS) for units in (outcome.amount, outcome.held, outcome.stake))
+    return Sent(
+        module=report.module,
+        externality=outcome.externality,
+        amount=amount,
+        held=held,
+        stake=stake,
+        final_at_us=outcome.final_at_us,
+    )
