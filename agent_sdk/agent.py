@@ -14,6 +14,7 @@ from agent_sdk.debts import Debts
 from agent_sdk.disputes import Disputes
 from agent_sdk.errors import ExchangeError, NotFound, UnknownOrder, rejected
 from agent_sdk.events import Events, fetch_account
+from agent_sdk.governance import Governance
 from agent_sdk.help import Help
 from agent_sdk.leases import Leases
 from agent_sdk.market_data import BboFeed, BookFeed, TradesFeed
@@ -105,6 +106,8 @@ class Agent:
         """Technical debt: issue, sell, take over, repay, confirm."""
         self.assurance = Assurance(connection, self._catalog)
         """Public goods: propose, pledge, confirm."""
+        self.governance = Governance(connection, self._catalog)
+        """What owners decide: parameters, proposals, votes, the public fund."""
         self.disputes = Disputes(connection, self._catalog)
         """Disputes: open, rule, and the stake of an arbitrator."""
         self.payments = Payments(connection, self._catalog)

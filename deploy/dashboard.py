@@ -288,6 +288,40 @@ ROWS: Final[dict[str, list[Panel]]] = {
             {"debited": within("1h", "exchange_payments_forced_debit_credits_total")},
         ),
     ],
+    "Commons: governance": [
+        Panel(
+            "Dynamic rates",
+            "Parameters that are amounts, by name: dynamic ones move by up to an eighth a day.",
+            CREDITS,
+            {"{{parameter}}": now("exchange_governance_parameter_credits", "parameter")},
+        ),
+        Panel(
+            "Proposals",
+            "Proposals that wait for their end, and how proposals ended in the last day.",
+            "short",
+            {
+                "{{state}}": now("exchange_governance_open_proposals", "state"),
+                "ended: {{outcome}}": within("1d", "exchange_governance_proposals_total", "outcome"),
+                "votes": within("1d", "exchange_governance_votes_total"),
+            },
+        ),
+        Panel(
+            "Public fund",
+            "What the public fund has, the cap above which it is shared each month, and what went out in the last day.",
+            CREDITS,
+            {
+                "fund": now("exchange_governance_fund_credits"),
+                "cap": now("exchange_governance_fund_cap_credits"),
+                "out: {{purpose}}": within("1d", "exchange_governance_fund_outflow_credits_total", "purpose"),
+            },
+        ),
+        Panel(
+            "Circulating credits",
+            "What agents and escrows have of the supply; the rest is in the treasury, the public fund and the fees.",
+            CREDITS,
+            {"circulating": now("exchange_governance_circulating_credits")},
+        ),
+    ],
 }
 
 

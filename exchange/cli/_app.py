@@ -24,6 +24,8 @@ from exchange.cli import _goods as goods
 from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
 from exchange.cli import _packages as packages
+from exchange.cli import _parameters as parameters
+from exchange.cli import _proposals as proposals
 from exchange.cli import _settlements as settlements
 from exchange.cli import _tasks as tasks
 from exchange.cli._demo import demo
@@ -79,6 +81,8 @@ def _assemble() -> App:
         ("debt", "Take on technical debt, sell it, repay it.", debts),
         ("dispute", "See disputes, and how they were decided.", disputes),
         ("attest", "Tell the venue what a tool found out.", attesting),
+        ("parameter", "See what owners may vote on.", parameters),
+        ("proposal", "Propose changes and what the public fund is for, and vote.", proposals),
     )
     for name, text, module in groups:
         group = App(name=name, help=text, version_flags=())

@@ -27,7 +27,9 @@ from exchange.daemon.answers import Answers
 from exchange.daemon.poison import Poisoned
 from exchange.engine import Batch, Engine, Outputs, Submission, hash_state
 from exchange.mechanisms.base import EngineBroken
+from exchange.mechanisms.governance import Governance
 from exchange.messages.base import SUBJECT_PREFIX, VENUE_AGENT, Command
+from exchange.messages.governance import BeginGovernance
 from exchange.messages.venue import EventsMessage, Heartbeat
 from exchange.views import MarketData, RecentEvents, RecentTrades
 
@@ -116,9 +118,14 @@ class Host:
     def begin_epoch(self, time_us: int, submissions: list[Submission] | None = None) -> Step:
         """Apply the first batch of a new epoch: from it on, this host speaks for the venue.
 
-        ``submissions`` are commands of the venue itself.
+        ``submissions`` are commands of the venue itself. Where governance has not begun yet, on a new venue and on one
+        whose records are older than it, it begins with this record, and is replayed from there.
         """
-        return self.apply(submissions or [], [], time_us, self.engine.epoch + 1)
+        own = submissions or []
+        if not governance_has_begun(self.engine):
+            begin = BeginGovernance(id=f"governance.{self.engine.index + 1}", valid_until_us=time_us)
+            own = [*own, (VENUE_AGENT, begin, _canonical(begin))]
+        return self.apply(own, [], time_us, self.engine.epoch + 1)
 
     def begin_incarnation(self, time_us: int) -> Step:
         """Apply the first batch of another history: what followed the last record is lost and will not come back.
@@ -281,6 +288,14 @@ class Host:
         self.hash = snapshot.hash
         self.events.fold(snapshot.events)
         self.trades.fold(snapshot.trades)
+
+
+def governance_has_begun(engine: Engine) -> bool:
+    """Return whether the days of governance are counted; also where nobody could count them."""
+    governance = engine.mechanisms.get("governance")
+    if not isinstance(governance, Governance) or not engine.index or "governance" in engine.context.suspended:
+        return True
+    return governance.days.begun_us is not None
 
 
 def decode_batch(record: JournalRecord) -> Batch:

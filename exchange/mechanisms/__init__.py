@@ -12,6 +12,7 @@ from exchange.mechanisms.debts import Debts
 from exchange.mechanisms.disputes import Disputes
 from exchange.mechanisms.expertise import Expertise
 from exchange.mechanisms.externalities import Externalities
+from exchange.mechanisms.governance import Governance
 from exchange.mechanisms.leases import Leases
 from exchange.mechanisms.orders import Orders
 from exchange.mechanisms.packages import Packages
@@ -39,5 +40,6 @@ REGISTRY: Final[tuple[type[Mechanism], ...]] = (
     Predictions,
     Debts,
     Externalities,
+    Governance,
 )
 """Every mechanism of the venue. The order is that of invariants, dumps and reactions."""

@@ -149,6 +149,7 @@ class Context:
         "cashier",
         "deadlines",
         "dirty",
+        "earlier",
         "epoch",
         "fleets",
         "follow_ups",
@@ -181,6 +182,8 @@ class Context:
         self.suspended: dict[str, SuspensionState] = {}
         """The mechanisms that were suspended, by family."""
         self.quarantine = Quarantine()
+        self.earlier: dict[str, list[tuple[int, int]]] = {}
+        """By parameter, until when it had which earlier value, the earliest first; whoever sets it keeps that."""
         self.agents: dict[str, AgentRecord] = {}
         self.fleets: dict[str, list[str]] = {}
         """The agents of each owner, the oldest first, revoked ones included."""
@@ -192,6 +195,14 @@ class Context:
         self.follow_ups: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._reactions: dict[type, list[Callable[[Any], None]]] = {}
         self.cashier = Cashier(self)
+
+    def setting_at(self, name: str, time_us: int) -> int:
+        """Return what a parameter was when something was opened at a time: what is open keeps it."""
+        for until_us, value in self.earlier.get(name, ()):
+            if time_us < until_us:
+                return value
+        present: int = getattr(self.settings, name)
+        return present
 
     def emit(self, agent: AgentRecord, event: Event) -> None:
         """Give a private event its number and send it to an agent; it leaves with the batch."""

@@ -190,11 +190,12 @@ class PayersTerms(NamedTuple):
 
 
 class TaskFinal(NamedTuple):
-    """A task ended for good."""
+    """A task ended for good; ``is_called_off``: before anybody had it, by its poster or because that was revoked."""
 
     task: int
     is_completed: bool
     is_critical: bool = False
+    is_called_off: bool = False
 
 
 class TaskOrdered(NamedTuple):

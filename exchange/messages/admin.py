@@ -157,6 +157,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     change_bond_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 604_800
     max_declared_changes: PositiveAmount = 1_000
     dependency_age_seconds: Annotated[int, Meta(ge=0, le=31_536_000)] = 604_800
+    # How it is voted, and what the daily rule aims at; a target of 0 leaves the rate to votes.
+    voting: Literal["one_owner", "one_agent", "credits", "quadratic"] = "one_owner"
+    max_votes_per_owner: PositiveAmount = 5
+    proposal_deposit: Amount = 10_000_000
+    voting_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 259_200
+    enactment_lock_seconds: Annotated[int, Meta(ge=0, le=2_592_000)] = 86_400
+    quorum_bp: BasisPoints = 2_000
+    max_open_proposals: PositiveAmount = 20
+    max_open_proposals_per_owner: PositiveAmount = 3
+    public_fund_cap_bp: BasisPoints = 2_000
+    urgent_empty_target: Amount = 5
+    critical_failed_target: Amount = 1
+    coupling_target: Amount = 500
+    context_switch_target: Amount = 20
+    blocking_target: Amount = 40
+    debt_target: Amount = 40
+    knowledge_hoarding_target: Amount = 10
 
 
 class Genesis(Command, tag="admin.genesis", kw_only=True):

@@ -137,6 +137,13 @@ class Reason(StrEnum):
     TOO_MANY_REPORTS = "too_many_reports"
     UNKNOWN_CHANGE = "unknown_change"
     TOO_MANY_CHANGES = "too_many_changes"
+    # Governance.
+    CONSTITUTION = "constitution"
+    VALUE_OUT_OF_BOUNDS = "value_out_of_bounds"
+    INVALID_PROPOSAL = "invalid_proposal"
+    TOO_MANY_PROPOSALS = "too_many_proposals"
+    UNKNOWN_PROPOSAL = "unknown_proposal"
+    NO_WEIGHT = "no_weight"
     # Money, once everything else about the command was right; and whether it can do what it must.
     SPEND_LIMIT = "spend_limit"
     INSUFFICIENT_CREDITS = "insufficient_credits"

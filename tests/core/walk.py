@@ -19,6 +19,7 @@ from exchange.messages.admin import RegisterAgent, Settings
 from exchange.messages.base import VENUE_AGENT
 from exchange.messages.property import RegisterModule
 from exchange.testing import OPERATOR, SECOND_US, Venue
+from tests.simulation.beginning import WalkingLeader
 from tests.simulation.checks import balance_problems, order_problems
 from tests.simulation.commands import COMMANDS
 from tests.simulation.commands.view import MarketTerms, View
@@ -45,21 +46,30 @@ _MARKETS: Final = (
 _SKILLS: Final = ["python", "rust"]
 _OPERATED: Final = ("property",)
 """The families of which an operator gives commands of its own."""
-WORKERS: Final = (WalkingDeterminer,)
+WORKERS: Final = (WalkingDeterminer, WalkingLeader)
 """Give the commands that the daemon itself would give, such as the answer to a problem that it solved."""
+
+VOTING: Final = ("one_owner", "one_agent", "credits", "quadratic")
+"""How owners vote: in each walk in one of these ways, by its seed."""
 
 _HOUR_US: Final = 3_600 * SECOND_US
 _LEAPS: Final = tuple(days * 24 * _HOUR_US for days in (1, 1, 4, 8, 31))
-"""How far time leaps now and then in walks among debts, whose interest and paydowns take weeks."""
+"""How far time leaps now and then in walks among debts and votes, which take days and weeks."""
 _CREDIT: Final = 1_000_000
 
 
 class _BookedVenue(Venue):
     """Keep the books a second time."""
 
-    def __init__(self, *, check_every: int) -> None:
+    def __init__(self, *, check_every: int, voting: Any) -> None:
         self.ledger = NaiveLedger()
         settings = Settings(
+            voting=voting,
+            voting_seconds=7_200,
+            enactment_lock_seconds=600,
+            proposal_deposit=_CREDIT,
+            public_fund_cap_bp=0,
+            urgent_empty_target=1,
             max_open_orders=25,
             max_fills_per_command=7,
             max_cancels_per_command=8,
@@ -101,8 +111,8 @@ class Walk:
     ) -> None:
         self.random = Random(seed)
         # Of its own, so that all else does not depend on how often time leaps.
-        self._leaps = Random(f"{seed}/leaps") if "debts" in families else None
-        self.venue = _BookedVenue(check_every=check_every)
+        self._leaps = Random(f"{seed}/leaps") if "debts" in families or "governance" in families else None
+        self.venue = _BookedVenue(check_every=check_every, voting=VOTING[seed % len(VOTING)])
         self.accepted: dict[str, int] = {}
         self.families = families or tuple(family for family in COMMANDS if family != "admin")
         self._observe = observe

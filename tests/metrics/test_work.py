@@ -143,6 +143,7 @@ def test_every_mechanism_of_work_was_busy() -> None:
         "packages_determined_total",
         "property_moved_total",
         "assurance_reached_total",
+        "governance_proposals_total",
         "predictions_forecasters_total",
     ):
         assert total(f"exchange_{name}") > 0, name

@@ -28,6 +28,7 @@ WORK: Final = (
     "property",
     "assurance",
     "predictions",
+    "governance",
 )
 """The families of the market for work and of the commons."""
 

@@ -53,6 +53,9 @@ _SETTINGS: Final = Settings(
     help_start_seconds=1,
     max_help_offers=8,
     max_help_topics=2,
+    voting_seconds=2,
+    enactment_lock_seconds=1,
+    proposal_deposit=100_000,
 )
 """A run lasts for seconds, so what waits for hours elsewhere waits for seconds here."""
 

@@ -278,9 +278,10 @@ class Disputes(Mechanism):
         if dispute.round == 1:
             owners = len(dict.fromkeys(candidate.owner for candidate in candidates))
             wanted = dispute.size = odd_size(settings.dispute_panel, owners)
-            seconds = settings.ruling_seconds
+            seconds = context.setting_at("ruling_seconds", dispute.opened_us)
         else:
-            wanted, seconds = dispute.size - len(dispute.ruled()), settings.replacement_ruling_seconds
+            wanted = dispute.size - len(dispute.ruled())
+            seconds = context.setting_at("replacement_ruling_seconds", dispute.opened_us)
         seed = blake2b(f"{number}.{dispute.round}.".encode() + context.previous_hash, digest_size=32).digest()
         drawn = draw(candidates, wanted, seed)
         if not drawn:

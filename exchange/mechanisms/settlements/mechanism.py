@@ -397,7 +397,7 @@ class Settlements(Mechanism):
         self, settlement: Settlement, cause: Literal["undelivered", "lease_lapsed", "given_up"], detail: str = ""
     ) -> None:
         """Let a settlement fail; it is final when nobody disputes it within the window."""
-        window_us = self.context.settings.dispute_window_seconds * _SECOND_US
+        window_us = self.context.setting_at("dispute_window_seconds", settlement.opened_us) * _SECOND_US
         final_at_us = self.context.time_us + (0 if cause == "given_up" else window_us)
         settlement.state = "failing"
         settlement.cause = cause

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from exchange.mechanisms.base import VENUE_SCOPE
 from exchange.mechanisms.cashier import escrow_of
-from exchange.mechanisms.facts import SettlementAgreed, SettlementTerms, TaskFinal
+from exchange.mechanisms.facts import SettlementAgreed, SettlementTerms, TaskFinal, UrgentAuctionClosed
 from exchange.mechanisms.tasks import pricing
 from exchange.mechanisms.tasks.standing import matches
 from exchange.mechanisms.tasks.task import Award, Bid, Task
@@ -161,6 +161,7 @@ class Closing:
         for name in dict.fromkeys(listeners):
             context.emit(context.agents[name], TaskClosed(task=task.number, round=task.round))
         self._tasks.tally.count("rounds_total", "unawarded")
+        self._tell_if_urgent(task, is_awarded=False)
         if self._has_another_round(task):
             self.open_round(task)
         else:
@@ -275,6 +276,14 @@ class Closing:
             payer_account=terms.refund,
         )
         context.announce(SettlementAgreed(task.cause, escrow, agreed))
+        self._tell_if_urgent(task, is_awarded=True)
+
+    def _tell_if_urgent(self, task: Task, *, is_awarded: bool) -> None:
+        """Tell how a round ended that was urgent when it opened, whatever the premium was then."""
+        terms = task.terms
+        left_us = terms.deadline_us - (task.closes_at_us - terms.round_us)
+        if pricing.is_urgent(terms.effort_minutes, left_us):
+            self._context.announce(UrgentAuctionClosed(task.number, is_awarded))
 
     def _post_award(self, task: Task, best: Bid, price: int, escrow: str) -> None:
         """Release the losers; move price and bond into the award's escrow, or pay the poster of a sale."""
@@ -403,7 +412,8 @@ class Closing:
         if len(tasks.ended) > _REMEMBERED:
             del tasks.ended[next(iter(tasks.ended))]
         tasks.tally.count("ended_total", outcome)
-        context.announce(TaskFinal(task.number, outcome == "completed"))
+        is_called_off = outcome in ("canceled", "revoked")
+        context.announce(TaskFinal(task.number, outcome == "completed", task.terms.critical, is_called_off))
         listeners = [poster] if task.award is None else [poster, task.award.winner]
         for name in dict.fromkeys(listeners):
             event = TaskEnded(task=task.number, outcome=outcome, quality_bonus=quality, efficiency_bonus=efficiency)

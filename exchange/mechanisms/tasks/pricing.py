@@ -14,6 +14,7 @@ __all__ = [
     "Ranked",
     "default_bond",
     "efficiency_bonus",
+    "is_urgent",
     "price_of",
     "quality_bonus",
     "rank",
@@ -63,6 +64,11 @@ def price_of(ranked: Sequence[Ranked], direction: Direction, pricing: Pricing, r
         return reserve
     second = ranked[1].price
     return min(second, reserve) if direction == "procurement" else max(second, reserve)
+
+
+def is_urgent(effort_minutes: int, left_us: int) -> bool:
+    """Return whether less than twice the effort is left: then there is a premium."""
+    return left_us < 2 * effort_minutes * _MINUTE_US
 
 
 def urgency_ppm(effort_minutes: int, left_us: int, max_ppm: int) -> int:

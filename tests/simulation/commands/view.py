@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawn", "MarketTerms", "View"]
 
-_NUMBERED: Final = ("task", "settlement", "lease", "contract", "auction", "dispute", "offer", "good", "externality")
+_NUMBERED: Final = (
+    "task", "settlement", "lease", "contract", "auction", "dispute", "offer", "good", "externality", "proposal",
+)  # fmt: skip
 
 Drawn = tuple[type[Command], dict[str, Any]]
 
