@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from agent_sdk import Agent
 
 DAY = 86_400.0
+MINUTE = 60.0
+"""Deadlines fire in a batch that comes a moment after them, and the next ones count from there."""
 
 
 @contextlib.asynccontextmanager
@@ -43,11 +45,11 @@ async def test_a_change_goes_from_its_proposal_to_its_enactment() -> None:
         assert (listed.weight_for, listed.weight_against, listed.my_vote, listed.my_weight) == (2, 1, False, 1)
         rows = [(ballot.owner, ballot.in_favour) for ballot in await ann.governance.ballots(opened.id)]
         assert rows == [("ben", True), ("cid", True), ("dot", False)]
-        await exchange.advance(3 * DAY)
+        await exchange.advance(3 * DAY + 1)
         assert (await ann.governance.get(opened.id)).state == "passed"
         coming = await ann.governance.parameter("endowment")
         assert (coming.value, coming.next_value) == (100, Decimal("7.5"))
-        await exchange.advance(DAY)
+        await exchange.advance(DAY + MINUTE)
         assert (await ann.governance.parameter("endowment")).value == Decimal("7.5")
         (told,) = await heard(ann, ProposalOpened)
         (passed,) = await heard(ann, ProposalPassed)
@@ -99,7 +101,7 @@ async def test_the_fund_pays_for_work_and_the_rest_comes_back() -> None:
     async with exchange_with_owners(settings) as (exchange, (ann, ben, cid, dot)):
         opened = await ann.governance.propose_work("write the docs", effort_minutes=60, reserve=20, work_seconds=7_200)
         await ben.governance.vote(opened.id, in_favour=True, votes=6)
-        await exchange.advance(4 * DAY)
+        await exchange.advance(4 * DAY + MINUTE)
         found = await ann.governance.get(opened.id)
         assert (found.state, found.kind, found.amount) == ("enacted", "work", 20)
         assert found.task is not None
@@ -108,7 +110,7 @@ async def test_the_fund_pays_for_work_and_the_rest_comes_back() -> None:
             await ann.tasks.bid(found.task, 5)
         await cid.tasks.bid(found.task, 12)
         await dot.tasks.bid(found.task, 15)
-        await exchange.advance(DAY)
+        await exchange.advance(DAY + MINUTE)
         (settlement,) = await cid.settlements.list()
         await cid.settlements.deliver(settlement.id, fencing_token=settlement.fencing_token)
         assert (await ann.governance.fund()).available == 16 + 5
@@ -121,7 +123,7 @@ async def test_the_fund_is_shared() -> None:
     async with exchange_with_owners(Settings(voting="quadratic")) as (exchange, (ann, ben, *_others)):
         opened = await ann.governance.propose_share(8)
         await ben.governance.vote(opened.id, in_favour=True, votes=3)
-        await exchange.advance(4 * DAY)
+        await exchange.advance(4 * DAY + MINUTE)
         fund = await ann.governance.fund()
         assert (fund.available, fund.in_shares, fund.owners) == (1, 0, 4)
         assert fund.day_ends_us is not None
@@ -129,3 +131,26 @@ async def test_the_fund_is_shared() -> None:
         assert (await ann.balances())["credit"].available == 102
         (began,) = await heard(ann, ShareBegan)
         assert (began.amount, began.owners) == (8, 4)
+
+
+async def test_the_fund_subsidises_a_public_good() -> None:
+    """Of the 30 that a good takes 9 are the public's; who pledges for the rest has a good that comes about."""
+    async with exchange_with_owners(Settings(voting="quadratic", quorum_bp=0)) as (exchange, (ann, ben, cid, dot)):
+        good = await ann.assurance.propose(
+            "a parser for all", credits=30, provider=dot.id, deadline_in=10 * DAY, deliver_in=20 * DAY
+        )
+        opened = await ann.governance.propose_subsidy(good.id, 9)
+        await ben.governance.vote(opened.id, in_favour=True, votes=3)
+        await exchange.advance(4 * DAY + MINUTE)
+        found = await ann.governance.get(opened.id)
+        assert (found.state, found.good, found.amount) == ("enacted", good.id, 9)
+        subsidised = await cid.assurance.get(good.id)
+        assert (subsidised.subsidy, subsidised.raised) == (9, 9)
+        assert (await ann.governance.fund()).available == 0
+        # Too little is pledged, so the public has its money back.
+        await cid.assurance.pledge(good.id, 20)
+        await exchange.advance(7 * DAY)
+        assert (await ann.governance.fund()).available == 9
+        with pytest.raises(Rejected) as caught:
+            await ann.governance.propose_subsidy(good.id, 1)
+        assert type(caught.value).__name__ == "UnknownGood"
