@@ -14,6 +14,7 @@ from agent_sdk.debts import Debts
 from agent_sdk.disputes import Disputes
 from agent_sdk.errors import ExchangeError, NotFound, UnknownOrder, rejected
 from agent_sdk.events import Events, fetch_account
+from agent_sdk.externalities import Externalities
 from agent_sdk.governance import Governance
 from agent_sdk.help import Help
 from agent_sdk.leases import Leases
@@ -104,6 +105,8 @@ class Agent:
         """Package auctions: open, bid, sign."""
         self.debts = Debts(connection, self._catalog)
         """Technical debt: issue, sell, take over, repay, confirm."""
+        self.externalities = Externalities(connection, self._catalog)
+        """What agents do to others: declare changes, attest, accept what it costs."""
         self.assurance = Assurance(connection, self._catalog)
         """Public goods: propose, pledge, confirm."""
         self.governance = Governance(connection, self._catalog)

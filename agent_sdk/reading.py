@@ -100,7 +100,7 @@ class Namespace:
         self._connection = connection
         self._catalog = catalog
 
-    async def _give(self, kind: type[Command], outcome: type[Outcome] | None = None, **fields: Any) -> Any:
+    async def _give(self, kind: type[Command], outcome: type[Outcome] | None = None, /, **fields: Any) -> Any:
         """Send a command with the fields that are not None."""
         given = {name: value for name, value in fields.items() if value is not None}
         return await self._connection.execute(Draft(kind, given, outcome), DEFAULT_TIMEOUT_S)

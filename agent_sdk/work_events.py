@@ -9,6 +9,7 @@ from agent_sdk.agreement_events import AGREEMENT_EVENTS
 from agent_sdk.assurance_events import ASSURANCE_EVENTS
 from agent_sdk.debt_events import DEBT_EVENTS
 from agent_sdk.event_base import AgentEvent
+from agent_sdk.externality_events import EXTERNALITY_EVENTS
 from agent_sdk.governance_models import GOVERNANCE_EVENTS
 from agent_sdk.reading import Credits, read
 from exchange.messages import payments, settlements, tasks
@@ -206,6 +207,7 @@ WORK_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     payments.LienChanged: LienChanged,
     **AGREEMENT_EVENTS,
     **DEBT_EVENTS,
+    **EXTERNALITY_EVENTS,
     **ASSURANCE_EVENTS,
     **GOVERNANCE_EVENTS,
 }

@@ -209,6 +209,29 @@ ROWS: Final[dict[str, list[Panel]]] = {
             },
         ),
     ],
+    "Commons: externalities": [
+        Panel(
+            "Levies",
+            "What was levied in the last day for what agents did to others, by kind.",
+            CREDITS,
+            {"{{kind}}": within("1d", "exchange_externalities_levied_credits_total", "kind")},
+        ),
+        Panel(
+            "Rates of externalities",
+            "What one unit of a kind costs now; of coupling, a module of which everything is broken.",
+            CREDITS,
+            {"{{kind}}": now("exchange_externalities_rate_credits", "kind")},
+        ),
+        Panel(
+            "How levies ended",
+            "Levies that are not final, and how levies ended in the last day. Many overturned speak against attesters.",
+            "short",
+            {
+                "{{state}}": now("exchange_externalities_levies", "state"),
+                "ended: {{outcome}}": within("1d", "exchange_externalities_ended_total", "outcome"),
+            },
+        ),
+    ],
     "Commons: technical debt": [
         Panel(
             "Hours owed",

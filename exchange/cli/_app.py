@@ -20,6 +20,7 @@ from exchange.cli import _attest as attesting
 from exchange.cli import _contracts as contracts
 from exchange.cli import _debts as debts
 from exchange.cli import _disputes as disputes
+from exchange.cli import _externalities as externalities
 from exchange.cli import _goods as goods
 from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
@@ -79,6 +80,7 @@ def _assemble() -> App:
         ("package", "Auction several things at once, and bid for packages of them.", packages),
         ("good", "Propose public goods, pledge for them, and confirm what is delivered.", goods),
         ("debt", "Take on technical debt, sell it, repay it.", debts),
+        ("externality", "Declare changes, report what agents do to others, see what it costs.", externalities),
         ("dispute", "See disputes, and how they were decided.", disputes),
         ("attest", "Tell the venue what a tool found out.", attesting),
         ("parameter", "See what owners may vote on.", parameters),

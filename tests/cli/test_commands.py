@@ -343,6 +343,7 @@ def test_a_wrong_command_line_is_exit_2_and_points_to_help(call: Call, arguments
         "lease",
         "contract",
         "debt issue",
+        "externality report",
         "dispute",
         "parameter",
         "proposal open-work",

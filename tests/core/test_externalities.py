@@ -17,6 +17,7 @@ from exchange.messages.reasons import Reason
 from exchange.testing import OPERATOR, SECOND_US, assert_rejected
 from tests.core.neighbours import WEEK_US, Neighbours
 from tests.core.quarrels import Quarrel
+from tests.core.walk import walk
 from tests.core.work import CREDIT, DAY_US
 
 if TYPE_CHECKING:
@@ -648,3 +649,16 @@ def test_few_ended_levies_are_remembered(venue: Neighbours, monkeypatch: pytest.
         venue.levy(1)
     assert venue.levy(2).state == "final"
     assert venue.report("context_switch", target="ben", reference="0") == 4
+
+
+def test_walks_come_to_every_command() -> None:
+    accepted: dict[str, int] = {}
+    ends: dict[str | None, None] = {}
+    for seed in (1, 2):
+        taken = walk(seed, "externalities", "disputes", steps=900)
+        accepted.update(taken.accepted)
+        externalities: Any = taken.venue.engine.mechanisms["externalities"]
+        ends.update(dict.fromkeys(levy.outcome for levy in externalities.ended.values()))
+    commands = ("externalities.declare", "externalities.report", "externalities.accept")
+    assert [tag for tag in commands if tag not in accepted] == []
+    assert {"accepted", "undisputed", "dispute_lost", "overturned"} <= set(ends)

@@ -53,4 +53,9 @@ def _disputable(view: View) -> list[tuple[str, int]]:
     repaid = [("debts", event.claim) for event in claims]
     # Whoever pledged for a good may dispute what it pays for.
     goods = [("settlements", event.settlement) for event in view.recent("assurance.delivered")[-2:]]
-    return [*(("settlements", event.settlement) for event in events), *attested, *reported, *repaid, *goods]
+    levied = [
+        ("externalities", event.externality)
+        for event in view.recent("externalities.reported")[-3:]
+        if event.source == view.agent
+    ]
+    return [*(("settlements", event.settlement) for event in events), *attested, *reported, *repaid, *goods, *levied]
