@@ -24,6 +24,7 @@ from agent_sdk.models import AccountSnapshot, AgentInfo, Book, NewOrder, Settled
 from agent_sdk.ordering import amend_draft, cancel_draft, order_of, place_draft, placed_order
 from agent_sdk.packages import Packages
 from agent_sdk.payments import Payments
+from agent_sdk.predictions import Predictions
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
 from agent_sdk.settlements import Settlements
 from agent_sdk.tasks import Tasks
@@ -111,6 +112,8 @@ class Agent:
         """Public goods: propose, pledge, confirm."""
         self.governance = Governance(connection, self._catalog)
         """What owners decide: parameters, proposals, votes, the public fund."""
+        self.predictions = Predictions(connection, self._catalog)
+        """Prediction markets: open, trade shares, resolve."""
         self.disputes = Disputes(connection, self._catalog)
         """Disputes: open, rule, and the stake of an arbitrator."""
         self.payments = Payments(connection, self._catalog)

@@ -11,6 +11,7 @@ from agent_sdk.debt_events import DEBT_EVENTS
 from agent_sdk.event_base import AgentEvent
 from agent_sdk.externality_events import EXTERNALITY_EVENTS
 from agent_sdk.governance_models import GOVERNANCE_EVENTS
+from agent_sdk.prediction_events import PREDICTION_EVENTS
 from agent_sdk.reading import Credits, read
 from exchange.messages import payments, settlements, tasks
 
@@ -210,6 +211,7 @@ WORK_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     **EXTERNALITY_EVENTS,
     **ASSURANCE_EVENTS,
     **GOVERNANCE_EVENTS,
+    **PREDICTION_EVENTS,
 }
 """How events of the wire are seen; those that are not here arrive as `VenueEvent`."""
 

@@ -26,6 +26,7 @@ from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
 from exchange.cli import _packages as packages
 from exchange.cli import _parameters as parameters
+from exchange.cli import _predictions as predictions
 from exchange.cli import _proposals as proposals
 from exchange.cli import _settlements as settlements
 from exchange.cli import _tasks as tasks
@@ -81,6 +82,7 @@ def _assemble() -> App:
         ("good", "Propose public goods, pledge for them, and confirm what is delivered.", goods),
         ("debt", "Take on technical debt, sell it, repay it.", debts),
         ("externality", "Declare changes, report what agents do to others, see what it costs.", externalities),
+        ("prediction", "Open prediction markets, trade shares of outcomes, and say what happened.", predictions),
         ("dispute", "See disputes, and how they were decided.", disputes),
         ("attest", "Tell the venue what a tool found out.", attesting),
         ("parameter", "See what owners may vote on.", parameters),

@@ -10,6 +10,7 @@ from exchange.build_info import CORE
 from exchange.ledger import LedgerError
 from exchange.mechanisms.base import EngineBroken
 from exchange.mechanisms.packages import Packages
+from exchange.mechanisms.predictions import Predictions
 from exchange.messages import tag_of
 from exchange.messages.base import VENUE_AGENT
 from exchange.messages.packages import DeterminePackages
@@ -55,6 +56,30 @@ def test_walks_come_to_everything_that_package_auctions_know() -> None:
     assert [kind for kind in packages.commands() if tag_of(kind) not in accepted] == []
     assert sorted(map(str, ends)) == ["(False, 'pay_as_bid')", "(True, 'pay_as_bid')", "(True, 'vcg')"]
     assert sorted(refused) == ["invalid_determination", "wrong_state"]
+
+
+def test_walks_come_to_everything_that_prediction_markets_know() -> None:
+    """Every command is accepted; markets of both kinds end in every way, after disputes and with their tasks, too."""
+    accepted: dict[str, int] = {}
+    ends: dict[tuple[str, str | None], None] = {}
+    disputed = traded_about_tasks = 0
+    for seed in range(1, 6):
+        for families in (("predictions",), ("predictions", "predictions", "disputes"), ("predictions", "tasks")):
+            taken = Walk(seed, *families)
+            taken.run(600)
+            accepted.update(taken.accepted)
+            predictions = taken.venue.engine.mechanisms["predictions"]
+            assert isinstance(predictions, Predictions)
+            for market in predictions.ended.values():
+                ends[market.kind, market.ended] = None
+                disputed += market.dispute is not None
+            markets = (*predictions.live.values(), *predictions.ended.values())
+            traded_about_tasks += sum(market.task is not None and market.trades > 0 for market in markets)
+    assert [kind for kind in predictions.commands() if tag_of(kind) not in accepted] == []
+    reasons = ("resolved", "unawarded", "unresolved", "void")
+    assert sorted(ends, key=str) == [(kind, reason) for kind in ("book", "lmsr") for reason in reasons]
+    assert disputed > 1
+    assert traded_about_tasks > 0
 
 
 @interpreted

@@ -36,9 +36,11 @@ def draw(random: Random, view: View) -> Drawn:
     """Return a command that an agent might give."""
     dice, outcome = random.random(), random.choice(_OUTCOMES)
     number = view.guess(random, "prediction:lmsr" if dice < _OF_THE_MAKER else "prediction:book")
-    if dice < 0.10:
-        return OpenPrediction, _market(random, view)
+    task = _own_task(random, view)
+    if dice < 0.10 or (task is not None and random.random() < 0.15):
+        return OpenPrediction, _market(random, view, task)
     if dice < 0.38:
+        number = view.guess(random, "prediction:begun") if random.random() < 0.2 else number
         shares = random.choice((*_CRUMBS, _SHARE, 3 * _SHARE, 40 * _SHARE))
         limit = random.choice((20 * _SHARE, 20 * _SHARE, shares // 2 + 1))
         return BuyShares, {"market": number, "outcome": outcome, "shares": shares, "max_cost": limit}
@@ -66,13 +68,12 @@ def draw(random: Random, view: View) -> Drawn:
     return (ClaimOutcome, {"market": number, **said}) if dice < 0.96 else (AcceptResolution, {"market": number})
 
 
-def _market(random: Random, view: View) -> dict[str, Any]:
+def _market(random: Random, view: View, task: int | None) -> dict[str, Any]:
     now_us = view.venue_time_us
     fields: dict[str, Any] = {"question": "will it rain", "kind": random.choice(("lmsr", "lmsr", "book"))}
     if fields["kind"] == "lmsr":
         fields["liquidity"] = random.choice((None, 1_000, _SHARE, 3_141_593))
-    task = _own_task(random, view)
-    if task is not None and random.random() < 0.6:
+    if task is not None and random.random() < 0.8:
         return fields | {"task": task}
     closes_at_us = now_us + random.choice((1, 600, 86_400, 259_200, 259_200)) * _SECOND_US
     return fields | {
@@ -85,7 +86,7 @@ def _market(random: Random, view: View) -> dict[str, Any]:
 
 def _own_task(random: Random, view: View) -> int | None:
     rounds = view.recent("tasks.round_opened")
-    return random.choice(rounds).task if rounds else None
+    return rounds[-1 - random.randrange(min(len(rounds), 2))].task if rounds else None
 
 
 def _traded(random: Random, view: View) -> tuple[int, str, int]:

@@ -80,6 +80,8 @@ class View:
             self._note("debt", event.token)
         if tag == "debts.auctioned":
             self._note("debt_auction", event.token)
+        if tag == "predictions.began":
+            self._note("prediction:begun", event.market)
 
     def _note(self, name: str, number: int | None) -> None:
         known = self.public.setdefault(name, deque(maxlen=8))
