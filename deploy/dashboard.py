@@ -288,6 +288,53 @@ ROWS: Final[dict[str, list[Panel]]] = {
             },
         ),
     ],
+    "Commons: prediction markets": [
+        Panel(
+            "Prediction markets",
+            "Markets that have not ended, by state. One that stays `closed` waits for its resolver.",
+            "short",
+            {"{{state}}": now("exchange_predictions_live", "state")},
+        ),
+        Panel(
+            "Prediction markets ended",
+            "How markets ended in the last day; `unresolved` ones had a resolver that said nothing in time.",
+            "short",
+            {"{{outcome}}": within("1d", "exchange_predictions_ended_total", "outcome")},
+        ),
+        Panel(
+            "Shares traded",
+            "What was paid for shares in the last hour, or received, and what shares paid.",
+            CREDITS,
+            {
+                "traded": within("1h", "exchange_predictions_traded_credits_total"),
+                "paid out": within("1h", "exchange_predictions_payout_credits_total"),
+            },
+        ),
+        Panel(
+            "Trades",
+            "Trades of the last hour, by the kind of market and the side of who made the price move.",
+            "short",
+            {"{{kind}} {{side}}": within("1h", "exchange_predictions_trades_total", "kind", "side")},
+        ),
+        Panel(
+            "Subsidies",
+            "Subsidies of markets that ended in the last day, and what traders got of them: what forecasts cost.",
+            CREDITS,
+            {
+                "subsidies": within("1d", "exchange_predictions_subsidy_credits_total"),
+                "lost": within("1d", "exchange_predictions_subsidy_lost_credits_total"),
+            },
+        ),
+        Panel(
+            "Forecasters",
+            "Forecasters who were scored in the last day, once for each market, and reports that were disputed.",
+            "short",
+            {
+                "scored": within("1d", "exchange_predictions_forecasters_total"),
+                "disputed": within("1d", "exchange_predictions_disputed_total"),
+            },
+        ),
+    ],
     "Work: money": [
         Panel(
             "In escrow",

@@ -73,6 +73,18 @@ def test_costs_and_proceeds_are_exact_but_for_their_rounding(
     assert paid < charged
 
 
+@given(market=markets(), trades=st.lists(st.tuples(st.integers(0, 15), st.integers(-(10**7), 10**7)), max_size=12))
+def test_what_is_remembered_changes_nothing(market: tuple[int, list[int]], trades: list[tuple[int, int]]) -> None:
+    """A daemon that comes from a snapshot remembers no terms, and must come to the same digits."""
+    liquidity, sold = market
+    known: dict[int, Any] = {}
+    for place, change in trades:
+        place = place % len(sold)  # noqa: PLW2901
+        after = max(sold[place] + change, 0)
+        assert lmsr.moved(liquidity, sold, place, after, known) == lmsr.moved(liquidity, sold, place, after)
+        sold[place] = after
+
+
 @given(market=markets())
 def test_prices_are_right_to_a_billionth_and_add_up_to_one(market: tuple[int, list[int]]) -> None:
     liquidity, sold = market
@@ -305,11 +317,14 @@ def test_the_python_and_the_c_implementation_of_decimal_agree() -> None:
 def test_a_trade_takes_less_than_a_millisecond() -> None:
     """The arithmetic of a trade in a market of sixteen outcomes, the most there are; the best of several rounds."""
     sold = [each * 777_777 for each in range(16)]
+    known: dict[int, Any] = {}
 
     def once() -> float:
         began = time.perf_counter()
         for step in range(100):
-            lmsr.charged(lmsr.moved(10 * CREDIT, sold, step % 16, sold[step % 16] + 54_321)[0])
+            place = step % 16
+            lmsr.charged(lmsr.moved(10 * CREDIT, sold, place, sold[place] + 54_321 + step, known)[0])
+            sold[place] += 54_321 + step
         return (time.perf_counter() - began) / 100
 
     assert min(once() for _ in range(7)) < 0.001

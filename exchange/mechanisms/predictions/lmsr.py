@@ -6,10 +6,11 @@ when nothing is sold. So shares cost the difference of two values of C, and the 
 that the maker cannot lose.
 
 Shares and liquidity are in millionths of a share that pays one credit, amounts in millionths of a credit. The largest
-``q`` is subtracted before exp, so that no term is above 1 and no sum below ``exp(-32)``. Terms that matter at all,
-above ``10 ** -36``, have a relative error below ``10 ** -33``; times the largest liquidity, ``10 ** 15``, a difference
-of C is off by less than ``10 ** -17``. The margin of :mod:`exchange.mechanisms.fixed` covers that, and rounding is
-against the trader, so whatever is traded, the maker has been paid at least what C says.
+``q``, rounded down to a multiple of 32 b, is subtracted before exp, so that no term is above ``exp(32)`` and no sum
+below 1. Terms that matter at all, above ``10 ** -36``, have a relative error below ``10 ** -33``; times the largest
+liquidity, ``10 ** 15``, a difference of C is off by less than ``10 ** -17``. The margin of
+:mod:`exchange.mechanisms.fixed` covers that, and rounding is against the trader, so whatever is traded, the maker has
+been paid at least what C says.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ ONE: Final = 1_000_000_000
 SPREAD_MAX: Final = 32
 """Nothing is sold of an outcome that is ahead of another by so many times the liquidity: all is known there."""
 
+_KNOWN_MAX: Final = 64
+"""So many terms of a market are remembered."""
+
 _LOG_STEP: Final = 100_000
 _LOG_LEAST: Final = ONE // 100
 _LOG_ONE: Final = 1_000_000
@@ -52,34 +56,45 @@ def subsidy_of(liquidity: int, outcomes: int) -> int:
     return fixed.ceiling(fixed.multiply(fixed.real(liquidity), fixed.ln(fixed.real(outcomes))))
 
 
-def moved(liquidity: int, sold: Sequence[int], outcome: int, after: int) -> tuple[fixed.Decimal, list[int]]:
+def moved(
+    liquidity: int, sold: Sequence[int], outcome: int, after: int, known: dict[int, fixed.Decimal] | None = None
+) -> tuple[fixed.Decimal, list[int]]:
     """Return by how much C changes when ``after`` shares of an outcome are sold, and the prices then.
 
-    The change is to be rounded by ``charged`` or ``paid``.
+    The change is to be rounded by ``charged`` or ``paid``. ``known`` remembers terms from one call to the next with the
+    same liquidity, so that a trade needs one new one; what it comes to does not hang on it.
     """
-    scale, most = fixed.real(liquidity), max(sold)
+    terms: dict[int, fixed.Decimal] = {} if known is None else known
+    if len(terms) > _KNOWN_MAX:
+        terms.clear()
     now = [after if place == outcome else shares for place, shares in enumerate(sold)]
-    most_now = max(now)
-    rise = 0
-    if abs(most_now - most) <= SPREAD_MAX * liquidity:
-        # One term for both sums, where it is not lost in either.
-        most = most_now = max(most, most_now)
-    else:
-        rise = most_now - most
-    weights = [_weight(scale, shares - most) for shares in sold]
-    if most_now == most:
-        weights_now = [*weights]
-        weights_now[outcome] = _weight(scale, after - most)
-    else:
-        weights_now = [_weight(scale, shares - most_now) for shares in now]
-    total = _sum(weights_now)
-    change = fixed.multiply(scale, fixed.ln(fixed.divide(total, _sum(weights))))
-    return fixed.add(fixed.real(rise), change), _shares(weights_now, total)
+    anchor, anchor_now = _anchor(liquidity, sold), _anchor(liquidity, now)
+    total = _sum(_weights(liquidity, sold, anchor, terms))
+    weights_now = _weights(liquidity, now, anchor_now, terms)
+    total_now = _sum(weights_now)
+    change = fixed.multiply(fixed.real(liquidity), fixed.ln(fixed.divide(total_now, total)))
+    return fixed.add(fixed.real(anchor_now - anchor), change), _shares(weights_now, total_now)
 
 
-def _weight(scale: fixed.Decimal, behind: int) -> fixed.Decimal:
-    """Return the term of an outcome that is so many shares behind the largest, as a number below 0."""
-    return fixed.exp(fixed.divide(fixed.real(behind), scale))
+def _anchor(liquidity: int, sold: Sequence[int]) -> int:
+    """Return what is subtracted before exp: at most the largest, and by less than ``SPREAD_MAX`` times the liquidity.
+
+    It follows from what was sold alone, and seldom changes with a trade, so that terms can be remembered.
+    """
+    step = SPREAD_MAX * liquidity
+    return max(sold) // step * step
+
+
+def _weights(liquidity: int, sold: Sequence[int], anchor: int, known: dict[int, fixed.Decimal]) -> list[fixed.Decimal]:
+    """Return the term of each outcome."""
+    weights: list[fixed.Decimal] = []
+    for shares in sold:
+        ahead = shares - anchor
+        weight = known.get(ahead)
+        if weight is None:
+            weight = known[ahead] = fixed.exp(fixed.divide(fixed.real(ahead), fixed.real(liquidity)))
+        weights.append(weight)
+    return weights
 
 
 def _sum(weights: list[fixed.Decimal]) -> fixed.Decimal:
@@ -101,9 +116,9 @@ def paid(change: fixed.Decimal) -> int:
 
 def cost_of_all(liquidity: int, sold: Sequence[int]) -> int:
     """Return C, rounded down: what a maker must have at least, its subsidy included."""
-    scale, most = fixed.real(liquidity), max(sold)
-    total = _sum([_weight(scale, shares - most) for shares in sold])
-    return fixed.floor(fixed.add(fixed.real(most), fixed.multiply(scale, fixed.ln(total))))
+    anchor = _anchor(liquidity, sold)
+    total = _sum(_weights(liquidity, sold, anchor, {}))
+    return fixed.floor(fixed.add(fixed.real(anchor), fixed.multiply(fixed.real(liquidity), fixed.ln(total))))
 
 
 def prices_of(liquidity: int, sold: Sequence[int]) -> list[int]:

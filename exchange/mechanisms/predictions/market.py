@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from exchange.mechanisms import fixed
 from exchange.mechanisms.predictions import lmsr
 from exchange.mechanisms.predictions.book import Book
 from exchange.messages.predictions import SHARE
@@ -108,8 +109,8 @@ class Market:
         "accepted", "averages", "barred", "began_us", "book", "claims", "closes_at_us", "closes_id", "creator",
         "deadline_id", "detail", "dispute", "ended", "final_at_us", "kind", "liquidity", "number", "objectors",
         "outcomes", "performer", "performer_owner", "pot", "priced_us", "prices", "question", "resolution",
-        "resolve_by_us", "resolver", "settlement", "sold", "state", "subsidy", "task", "total_traders", "traders",
-        "trades",
+        "resolve_by_us", "resolver", "settlement", "sold", "state", "subsidy", "task", "terms", "total_traders",
+        "traders", "trades",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +153,8 @@ class Market:
         """What is in escrow, holds of orders aside."""
         self.sold = [0] * len(outcomes)
         """How many shares there are of each outcome."""
+        self.terms: dict[int, fixed.Decimal] = {}
+        """Terms of the maker's formula that were reckoned before: no state, for what was sold says all."""
         self.traders: dict[str, Trader] = {}
         """Everybody who ever traded; nobody once the market has ended."""
         self.total_traders = 0

@@ -239,7 +239,7 @@ class Predictions(Mechanism):
         self.opened_by[owner] -= 1
         if not self.opened_by[owner]:
             del self.opened_by[owner]
-        market.traders = {}
+        market.traders, market.terms = {}, {}
         market.objectors, market.accepted, market.claims = {}, {}, {}
         self.ended[market.number] = market
         if len(self.ended) > _REMEMBERED:

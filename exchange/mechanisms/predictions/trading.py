@@ -83,7 +83,7 @@ class Trading:
         problem = self.check_hope(market, agent, place) or self._check_size(market, after)
         if problem is not None:
             return context.reject(command, *problem)
-        change, prices = lmsr.moved(market.liquidity, market.sold, place, after)
+        change, prices = lmsr.moved(market.liquidity, market.sold, place, after, market.terms)
         cost = lmsr.charged(change)
         if cost > command.max_cost:
             return context.reject(command, Reason.PRICE_MOVED, f"it costs {whole_credits(cost)} now")
@@ -121,7 +121,7 @@ class Trading:
         if command.shares > has:
             return context.reject(command, Reason.INSUFFICIENT_SHARES, f"{has} of {command.outcome} are there")
         after = market.sold[place] - command.shares
-        change, prices = lmsr.moved(market.liquidity, market.sold, place, after)
+        change, prices = lmsr.moved(market.liquidity, market.sold, place, after, market.terms)
         proceeds = lmsr.paid(change)
         if proceeds < command.min_proceeds:
             return context.reject(command, Reason.PRICE_MOVED, f"they bring {whole_credits(proceeds)} now")

@@ -48,7 +48,7 @@ def _load_without_averages(state: Any) -> Market:
 
 
 plant("shares are rounded in favour of who buys", lmsr, "charged", _charge_less, "predictions")
-plant("every outcome pays", Market, "due", _pay_both_outcomes, "predictions", seed=2)
+plant("every outcome pays", Market, "due", _pay_both_outcomes, "predictions")
 plant("orders outlive trading", Predictions, "stop", _stop_with_orders, "predictions")
 plant("a canceled order keeps its hold", Ordering, "_drop", _drop_and_keep_the_hold, "predictions")
 plant("prices are not counted over time", Market, "accrue", _accrue_nothing, "predictions")
