@@ -94,7 +94,8 @@ class World:
         self.wire = Wire(self)
         self.network.hear = self.wire.hear
         self.network.note = self._note_message
-        self.favorite = plan.random("favorite").choice(WORK)
+        # Package auctions need many agents that go the same way, and a solver that is there when they close.
+        self.favorite = plan.random("favorite").choice((*WORK, "packages", "packages"))
         """The family that agents of this run give most commands of beside orders, or nothing of it would meet."""
         self.nodes = [Node(self, number) for number in range(plan.nodes)]
         self.agents = [HonestAgent(self, OPERATOR, OPERATOR)]
