@@ -9,6 +9,7 @@ import pytest
 from exchange.mechanisms.base import NotFound
 from exchange.mechanisms.facts import EvidenceGiven, ExternalityFinal
 from exchange.messages.admin import HaltAgent, HaltVenue, RevokeAgent, Settings, SuspendAgent
+from exchange.messages.debts import IssueDebt, SignDebt
 from exchange.messages.expertise import GetReputation
 from exchange.messages.externalities import AcceptExternality, GetRates
 from exchange.messages.payments import PayLiens
@@ -278,6 +279,50 @@ def test_a_module_is_named_once_and_is_registered(venue: Neighbours) -> None:
     answer = venue.try_to_report(module="base", affected=affected)
     assert_rejected(answer, Reason.INVALID_EXTERNALITY_TERMS)
     assert_rejected(venue.try_to_report(**venue.broken("unheard_of", bens=1)), Reason.UNKNOWN_MODULE)
+
+
+def owe(venue: Neighbours, **terms: Any) -> None:
+    """Let ann issue debt that everybody has signed whom it harms."""
+    fields = {
+        "feature": "the parser",
+        "principal_hours_milli": 20_000,
+        "interest_hours_milli_per_month": 2_500,
+        "maturity_us": venue.time_us + 90 * DAY_US,
+        "beneficiaries": {"ben": 3, "cid": 1},
+        "sign_by_us": venue.time_us + DAY_US,
+        **terms,
+    }
+    token = int(venue.must("ann", IssueDebt, **fields).data["token"])
+    for name in fields["beneficiaries"]:
+        venue.must(name, SignDebt, token=token)
+
+
+def test_debt_is_priced_as_it_is_issued_and_that_is_final(venue: Neighbours) -> None:
+    """2.5 hours of interest a month at 1 each, by weight: 1.875 for ben, 0.625 for cid; and started hours."""
+    finals = venue.facts(ExternalityFinal)
+    owe(venue)
+    assert finals == [
+        ExternalityFinal("debt", 2, 1_875_000, "ann", "ben"),
+        ExternalityFinal("debt", 1, 625_000, "ann", "cid"),
+    ]
+    assert [venue.balance(name)[0] for name in ("ann", "ben", "cid")] == [97_500_000, 101_875_000, 100_625_000]
+    view = venue.levy()
+    assert (view.state, view.outcome, view.attester, view.reference) == ("final", "accepted", None, "debts:1")
+    venue.reload()
+    owe(venue)
+    assert venue.levy(2).reference == "debts:2"
+
+
+def test_debt_without_interest_costs_nothing_when_it_is_issued(venue: Neighbours) -> None:
+    owe(venue, interest_hours_milli_per_month=0)
+    assert venue.purses("ann") == [100]
+    assert venue.levies(OPERATOR, everybodys=True) == []
+
+
+def test_who_issues_debt_without_having_what_that_costs_owes_it(venue: Neighbours) -> None:
+    spend(venue, "ann", CREDIT)
+    owe(venue, beneficiaries={"ben": 1})
+    assert [(lien.creditor, lien.amount) for lien in liens(venue)] == [("ben", 1_500_000)]
 
 
 # ── who may report, of whom ─────────────────────────────────────────────────────────────────────

@@ -10,9 +10,10 @@ from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
     from exchange.mechanisms.base import AgentRecord, Context
+    from exchange.mechanisms.facts import DebtIssued
     from exchange.messages.externalities import ExternalityKind, ReportExternality
 
-__all__ = ["KINDS", "PUBLIC", "ModuleDirectory", "assess", "double", "rate_of"]
+__all__ = ["KINDS", "PUBLIC", "ModuleDirectory", "assess", "assess_debt", "double", "rate_of"]
 
 KINDS: Final[tuple[ExternalityKind, ...]] = ("coupling", "context_switch", "blocking", "debt", "knowledge_hoarding")
 """What is priced."""
@@ -21,6 +22,9 @@ PUBLIC: Final = "public_fund"
 """The account that is compensated where nobody in particular suffers."""
 
 _SECOND_US: Final = 1_000_000
+_MILLI: Final = 1_000
+"""So many thousandths are an hour."""
+
 _WHOLE: Final = 100
 """The severity of a module of which everything is broken."""
 
@@ -75,6 +79,25 @@ def assess(
     else:
         problem = _count_units(context, found, command.units or 1)
     return problem or _check_attester(context, attester, found) or found
+
+
+def assess_debt(context: Context, fact: DebtIssued) -> Suffering:
+    """Return what debt comes to that an agent has issued: its interest of a month, for who suffers by weight.
+
+    Amounts are rounded down, units are started hours.
+    """
+    found = Suffering("debt", fact.issuer, "", "", context.time_us)
+    found.rate = context.settings.debt_rate
+    owner = context.agents[fact.issuer].owner
+    weights = {name: weight for name, weight in fact.beneficiaries if context.agents[name].owner != owner}
+    if not weights:
+        return found
+    found.units = -(-fact.interest_hours_milli // _MILLI)
+    found.amount = min(found.rate * fact.interest_hours_milli // _MILLI, context.settings.max_externality_levy)
+    units = dict(largest_remainder(found.units, weights))
+    amounts = largest_remainder(found.amount, weights)
+    found.shares = {name: Share(amount, units[name]) for name, amount in amounts}
+    return found
 
 
 def double(found: Suffering) -> None:

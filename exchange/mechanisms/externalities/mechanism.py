@@ -5,12 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
-from exchange.mechanisms.externalities.assessing import KINDS, PUBLIC, ModuleDirectory, assess, double, rate_of
+from exchange.mechanisms.externalities.assessing import (
+    KINDS,
+    PUBLIC,
+    ModuleDirectory,
+    assess,
+    assess_debt,
+    double,
+    rate_of,
+)
 from exchange.mechanisms.externalities.declaring import FORGET, RETURN_BOND, Declaring
 from exchange.mechanisms.externalities.invariants import broken_invariants
 from exchange.mechanisms.externalities.levy import Change, Levy, Suffering
 from exchange.mechanisms.externalities.queries import Queries
-from exchange.mechanisms.facts import DisputeDecided, DisputeOpened, DisputeTerms, EvidenceGiven, ExternalityFinal
+from exchange.mechanisms.facts import (
+    DebtIssued,
+    DisputeDecided,
+    DisputeOpened,
+    DisputeTerms,
+    EvidenceGiven,
+    ExternalityFinal,
+)
 from exchange.mechanisms.shares import largest_remainder
 from exchange.mechanisms.tally import Figure, Tally
 from exchange.messages.base import Command, Outcome, Query, Result
@@ -62,6 +77,7 @@ class Externalities(Mechanism):
         self._last_number = 0
         self._queries = Queries(self)
         self._tally = _tally()
+        context.react(DebtIssued, self._price_debt)
         context.react(DisputeOpened, self._freeze)
         context.react(DisputeDecided, self._decide)
 
@@ -134,6 +150,22 @@ class Externalities(Mechanism):
             final_at_us=final_at_us,
         )
 
+    def _price_debt(self, fact: DebtIssued) -> None:
+        """Levy debt that the venue itself knows of: who issued it has agreed to that, so it is final at once."""
+        context = self.context
+        found = assess_debt(context, fact)
+        if not found.amount:
+            return
+        self._last_number += 1
+        levy = Levy(self._last_number, found, "", 0, context.time_us)
+        levy.reference = f"debts:{fact.token}"
+        if levy.key(context.agents[fact.issuer].owner) in self.reported:
+            return
+        self._index(levy)
+        self._collect(levy)
+        self._tally.count("reported_total", found.kind)
+        self._pay(levy, "accepted")
+
     def _check_report(self, agent: AgentRecord, levy: Levy) -> Violation | None:
         """Return why what was assessed cannot be taken."""
         context, settings = self.context, self.context.settings
@@ -186,7 +218,8 @@ class Externalities(Mechanism):
         posting = cashier.posting(levy.cause)
         for name, part in paid.items():
             posting.pay(levy.escrow, name, part)
-        posting.give_back(levy.escrow, levy.attester, levy.stake)
+        if levy.stake:
+            posting.give_back(levy.escrow, levy.attester, levy.stake)
         posting.post()
         if owed:
             rest = [(name, share - paid[name]) for name, share in weights.items() if share > paid[name]]
@@ -292,8 +325,9 @@ class Externalities(Mechanism):
         self.reported[levy.key(agents[levy.suffering.source].owner)] = levy.number
         for name in levy.parties():
             self.by_owner.setdefault(agents[name].owner, {})[levy.number] = None
-        owner = agents[levy.attester].owner
-        self.reports[owner] = self.reports.get(owner, 0) + 1
+        if levy.attester:
+            owner = agents[levy.attester].owner
+            self.reports[owner] = self.reports.get(owner, 0) + 1
 
     def _unindex(self, levy: Levy) -> None:
         agents = self.context.agents
@@ -302,6 +336,8 @@ class Externalities(Mechanism):
             del numbers[levy.number]
             if not numbers:
                 del self.by_owner[owner]
+        if not levy.attester:
+            return
         owner = agents[levy.attester].owner
         self.reports[owner] -= 1
         if not self.reports[owner]:
