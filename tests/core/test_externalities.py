@@ -683,17 +683,17 @@ def test_levies_are_no_secret(venue: Neighbours) -> None:
         venue.levy(9)
 
 
-def test_few_ended_levies_are_remembered(venue: Neighbours, monkeypatch: pytest.MonkeyPatch) -> None:
-    from exchange.mechanisms.externalities import mechanism
-
-    monkeypatch.setattr(mechanism, "_REMEMBERED", 2)
-    for turn in range(3):
+def test_few_ended_levies_are_remembered() -> None:
+    venue = Neighbours(check_every=500, settings=Settings(externality_stake=0, context_switch_rate=1))
+    for turn in range(1_001):
         venue.report("context_switch", target="ben", reference=str(turn))
         venue.accept(turn + 1)
     with pytest.raises(NotFound):
         venue.levy(1)
     assert venue.levy(2).state == "final"
-    assert venue.report("context_switch", target="ben", reference="0") == 4
+    assert venue.report("context_switch", target="ben", reference="0") == 1_002
+    answer = venue.try_to_report("context_switch", target="ben", reference="1")
+    assert answer.reason == Reason.ALREADY_REPORTED
 
 
 def test_walks_come_to_every_command() -> None:
