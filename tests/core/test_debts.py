@@ -546,13 +546,13 @@ def test_who_has_to_do_with_debts_finds_them(venue: Debtors) -> None:
     assert mine("poster") == ([2, 3], None)
 
 
-def test_few_ended_debts_are_remembered(venue: Debtors, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange.mechanisms.debts.mechanism._REMEMBERED", 2)
-    for number in (1, 2, 3):
+def test_few_ended_debts_are_remembered() -> None:
+    venue = Debtors(check_every=10_000)
+    for number in range(1, 1_002):
         venue.propose()
         venue.must("poster", DeclineDebt, token=number)
-    assert list(venue.debts.ended) == [2, 3]
-    assert_rejected(venue.submit("ann", SignDebt, token=1), Reason.UNKNOWN_DEBT)
+    assert (len(venue.debts.ended), next(iter(venue.debts.ended))) == (1_000, 2)
+    assert venue.submit("ann", SignDebt, token=1).reason == Reason.UNKNOWN_DEBT
 
 
 def test_beneficiaries_are_few(venue: Debtors) -> None:
