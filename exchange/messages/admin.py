@@ -128,6 +128,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_module_dependencies: PositiveAmount = 64
     max_module_dependents: PositiveAmount = 1_000
     max_module_grants: PositiveAmount = 32
+    max_module_rentals: PositiveAmount = 32
+    max_module_bids: PositiveAmount = 1_000
+    max_open_claims: PositiveAmount = 3
+    max_claims_per_module: PositiveAmount = 100
+    max_module_checks: PositiveAmount = 10
+    module_check_stake: PositiveAmount = 10_000_000
+    homestead_lapse_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 1_209_600
+    foreclosure_auction_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
+    harberger_deposit_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 2_592_000
+    harberger_grace_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
     write_token_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
     max_open_goods: PositiveAmount = 20
     max_pledges: Annotated[int, Meta(ge=1, le=1_000)] = 1_000

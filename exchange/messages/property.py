@@ -12,26 +12,73 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from exchange.messages.base import MAX_AMOUNT, AgentId, Command, Event, Outcome, Query, Result
+from exchange.messages.base import MAX_AMOUNT, AgentId, Amount, Command, Event, Outcome, PositiveAmount, Query, Result
+from exchange.messages.base import TimestampUs as Timestamp
 
 __all__ = [
+    "AbandonClaim",
+    "AcceptCheck",
     "AllocateModule",
+    "AttestCheck",
+    "AttestWork",
+    "AttestationEnded",
+    "AttestationKind",
+    "AttestationOutcome",
+    "AuctionModule",
+    "BidOnModule",
+    "BuyModule",
+    "CancelModuleAuction",
+    "CheckView",
+    "ClaimEnded",
+    "ClaimModule",
+    "ClaimOutcome",
+    "ClaimView",
+    "CollectModuleRent",
     "DependencyView",
+    "DepositOutcome",
+    "EndRental",
     "GetModule",
     "GrantAccess",
     "ListModules",
     "MayWrite",
     "MayWriteResult",
+    "ModuleAttested",
+    "ModuleAuctionClosed",
+    "ModuleAuctionOpened",
+    "ModuleBidView",
+    "ModuleBidsResult",
+    "ModuleForeclosed",
     "ModuleOutcome",
+    "ModuleRentPaid",
     "ModuleResult",
+    "ModuleTaxCollected",
+    "ModuleValueStated",
     "ModuleView",
     "ModulesResult",
+    "OfferModule",
+    "OfferOutcome",
+    "OfferRental",
     "OwnershipMoved",
     "RegisterModule",
     "ReleaseModule",
+    "RentModule",
+    "RentalBegun",
+    "RentalEnded",
+    "RentalOfferView",
+    "RentalOffered",
+    "RentalOutcome",
+    "RentalView",
+    "RentalsResult",
     "RevokeGrant",
+    "SaleOffered",
     "SetDependencies",
     "SetRegime",
+    "StateValue",
+    "TopUpDeposit",
+    "WithdrawDeposit",
+    "WithdrawModuleBid",
+    "WithdrawModuleOffer",
+    "WithdrawRentalOffer",
     "WriteAccessMoved",
 ]
 
@@ -144,6 +191,348 @@ class WriteAccessMoved(Event, tag="property.write_access_moved", kw_only=True):
     fencing_token: int
 
 
+# ── selling ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class OfferModule(Command, tag="property.offer", kw_only=True):
+    """Offer a module for sale, to one agent or to anybody, in the place of an earlier offer (the owner)."""
+
+    module: ModuleId
+    price: Amount
+    buyer: AgentId | None = None
+    until_us: Timestamp | None = None
+
+
+class WithdrawModuleOffer(Command, tag="property.withdraw_offer", kw_only=True):
+    """Take the offer of a module back (the owner)."""
+
+    module: ModuleId
+
+
+class BuyModule(Command, tag="property.buy", kw_only=True):
+    """Buy a module if it costs at most ``max_price``: at what it is offered for, or at the value that is stated.
+
+    Under the harberger regime anybody may at any time, and states a ``new_value`` with a ``deposit`` of its own.
+    """
+
+    module: ModuleId
+    max_price: Amount
+    new_value: Amount | None = None
+    deposit: Amount = 0
+
+
+class OfferOutcome(Outcome, tag="outcome"):
+    """Answer an offer: its number."""
+
+    offer: int = 0
+
+
+class SaleOffered(Event, tag="property.sale_offered", kw_only=True):
+    """Tell the owner that a module is offered, and the agent to which, if it is not to anybody."""
+
+    module: str
+    offer: int
+    seller: str
+    price: int
+    buyer: str | None = None
+    until_us: int | None = None
+
+
+# ── auctions ────────────────────────────────────────────────────────────────────────────────────
+
+
+class AuctionModule(Command, tag="property.auction", kw_only=True):
+    """Auction a module: the highest sealed bid gets it at the second, or at the ``reserve`` (the owner).
+
+    Only under the ``private`` regime; without a bid nothing changes.
+    """
+
+    module: ModuleId
+    reserve: Amount
+    closes_at_us: Timestamp
+
+
+class CancelModuleAuction(Command, tag="property.cancel_auction", kw_only=True):
+    """Take an auction back before it closes (the owner)."""
+
+    module: ModuleId
+
+
+class BidOnModule(Command, tag="property.bid", kw_only=True):
+    """Bid, sealed, in the auction of a module, in the place of the owner's earlier bid; the price is held."""
+
+    module: ModuleId
+    price: Amount
+
+
+class WithdrawModuleBid(Command, tag="property.withdraw_bid", kw_only=True):
+    """Take a bid back before the close."""
+
+    module: ModuleId
+
+
+class ModuleAuctionOpened(Event, tag="property.auction_opened", kw_only=True):
+    """Tell the owner, and who lost a module by foreclosure, that it is auctioned."""
+
+    module: str
+    auction: int
+    reserve: int
+    closes_at_us: int
+    is_foreclosure: bool
+
+
+class ModuleAuctionClosed(Event, tag="property.auction_closed", kw_only=True):
+    """Tell seller and bidders how an auction ended; of one that nobody won, nothing else is known."""
+
+    module: str
+    auction: int
+    awarded: bool
+    winner: str | None = None
+    price: int = 0
+    bids: int = 0
+
+
+# ── homesteads, and what is attested ────────────────────────────────────────────────────────────
+
+
+class ClaimModule(Command, tag="property.claim", kw_only=True):
+    """Open a claim to a module that belongs to nobody: whoever has one may write, and be the first to have worked."""
+
+    module: ModuleId
+
+
+class AbandonClaim(Command, tag="property.abandon_claim", kw_only=True):
+    """Give a claim up."""
+
+    module: ModuleId
+
+
+class AttestWork(Command, tag="property.attest_work", kw_only=True):
+    """Attest, as an attester of another owner, that an agent has worked on a module.
+
+    The first attested work of a claimant makes it the owner once that is final. Of a homesteaded module it is the use
+    that keeps it from lapsing.
+    """
+
+    module: ModuleId
+    agent: AgentId
+    reference: Reference = ""
+
+
+class AttestCheck(Command, tag="property.attest_check", kw_only=True):
+    """Attest, as an attester of another owner, how good a module is, from 0 to 100: it rates the owner once final."""
+
+    module: ModuleId
+    score: Annotated[int, Meta(ge=0, le=100)]
+    reference: Reference = ""
+
+
+class AcceptCheck(Command, tag="property.accept_check", kw_only=True):
+    """Make a check final that goes against the owner, as the owner."""
+
+    attestation: Number
+
+
+class ClaimOutcome(Outcome, tag="outcome"):
+    """Answer a claim: its number, and until when it lives without attested work."""
+
+    claim: int = 0
+    lapses_at_us: int = 0
+    fencing_token: int = 0
+
+
+class AttestationOutcome(Outcome, tag="outcome"):
+    """Answer an attestation: the number to dispute it by until ``final_at_us``; that of use is final at once."""
+
+    attestation: int = 0
+    final_at_us: int = 0
+
+
+class ModuleAttested(Event, tag="property.attested", kw_only=True):
+    """Tell of an attestation: the attester, the agent it is about, and of work the others with a claim."""
+
+    module: str
+    attestation: int
+    kind: AttestationKind
+    agent: str
+    attester: str
+    final_at_us: int
+    score: int | None = None
+    reference: str = ""
+
+
+class AttestationEnded(Event, tag="property.attestation_ended", kw_only=True):
+    """Tell attester and agent what became of an attestation."""
+
+    module: str
+    attestation: int
+    kind: AttestationKind
+    outcome: AttestationEnd
+
+
+class ClaimEnded(Event, tag="property.claim_ended", kw_only=True):
+    """Tell a claimant how its claim ended."""
+
+    module: str
+    claim: int
+    how: ClaimEnd
+
+
+# ── rentals ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class OfferRental(Command, tag="property.offer_rental", kw_only=True):
+    """Offer write access for a term, ``exclusive`` or beside the owner's, to one agent or to anybody (the owner)."""
+
+    module: ModuleId
+    price: PositiveAmount
+    term_seconds: TermSeconds
+    exclusive: bool = False
+    renter: AgentId | None = None
+
+
+class WithdrawRentalOffer(Command, tag="property.withdraw_rental_offer", kw_only=True):
+    """Take an offer of a rental back; rentals that run go on (the owner)."""
+
+    offer: Number
+
+
+class RentModule(Command, tag="property.rent", kw_only=True):
+    """Take an offer of a rental: the rent for the whole term goes into escrow."""
+
+    offer: Number
+
+
+class EndRental(Command, tag="property.end_rental", kw_only=True):
+    """End a rental early; the unused rent goes back (the renter)."""
+
+    rental: Number
+
+
+class CollectModuleRent(Command, tag="property.collect_rent", kw_only=True):
+    """Pay out the rent that has accrued so far (the owner)."""
+
+    rental: Number
+
+
+class RentalOutcome(Outcome, tag="outcome"):
+    """Answer what began or changed a rental: what the owner was ``paid`` now, and what went back to the renter."""
+
+    rental: int = 0
+    ends_us: int = 0
+    fencing_token: int = 0
+    paid: int = 0
+    refunded: int = 0
+
+
+class RentalOffered(Event, tag="property.rental_offered", kw_only=True):
+    """Tell the owner that a rental is offered, and the agent to which, if it is not to anybody."""
+
+    module: str
+    offer: int
+    owner: str
+    price: int
+    term_seconds: int
+    exclusive: bool
+    renter: str | None = None
+
+
+class RentalBegun(Event, tag="property.rental_begun", kw_only=True):
+    """Tell owner and renter that a rental runs."""
+
+    module: str
+    rental: int
+    owner: str
+    renter: str
+    rent: int
+    ends_us: int
+    exclusive: bool
+
+
+class ModuleRentPaid(Event, tag="property.rent_paid", kw_only=True):
+    """Tell owner and renter that accrued rent was paid; ``paid`` is all that was paid so far."""
+
+    module: str
+    rental: int
+    amount: int
+    paid: int
+
+
+class RentalEnded(Event, tag="property.rental_ended", kw_only=True):
+    """Tell owner and renter that a rental is over: all the rent that was paid, and what went back."""
+
+    module: str
+    rental: int
+    how: RentalEnd
+    paid: int
+    refunded: int = 0
+
+
+# ── the harberger regime ────────────────────────────────────────────────────────────────────────
+
+
+class StateValue(Command, tag="property.state_value", kw_only=True):
+    """State what a module is worth: it is taxed on that, and anybody may buy it for that (the owner).
+
+    ``deposit`` is added to what is left of the present one; together they must cover the tax of 30 days.
+    """
+
+    module: ModuleId
+    value: Amount
+    deposit: Amount = 0
+
+
+class TopUpDeposit(Command, tag="property.top_up", kw_only=True):
+    """Add to the deposit from which the tax is taken (agents of the owner)."""
+
+    module: ModuleId
+    amount: PositiveAmount
+
+
+class WithdrawDeposit(Command, tag="property.withdraw_deposit", kw_only=True):
+    """Take back what the deposit has above the tax of 30 days (the owner)."""
+
+    module: ModuleId
+    amount: PositiveAmount
+
+
+class DepositOutcome(Outcome, tag="outcome"):
+    """Answer what changed value or deposit: what is left of it now, and when that is exhausted at the present rate."""
+
+    module: str = ""
+    value: int = 0
+    deposit: int = 0
+    exhausted_at_us: int | None = None
+    fencing_token: int = 0
+
+
+class ModuleValueStated(Event, tag="property.value_stated", kw_only=True):
+    """Tell the owner the value of a module and what is left of its deposit."""
+
+    module: str
+    value: int
+    deposit: int
+    exhausted_at_us: int | None = None
+
+
+class ModuleTaxCollected(Event, tag="property.tax_collected", kw_only=True):
+    """Tell the owner that tax went to ``public_fund``, and what is left of the deposit."""
+
+    module: str
+    amount: int
+    deposit: int
+    exhausted_at_us: int | None = None
+
+
+class ModuleForeclosed(Event, tag="property.foreclosed", kw_only=True):
+    """Tell an owner that it has lost a module, as of ``at_us``, and what went back of its deposit."""
+
+    module: str
+    why: WhyForeclosed
+    at_us: int
+    refunded: int = 0
+
+
 # ── queries and their results ───────────────────────────────────────────────────────────────────
 
 
@@ -183,6 +572,17 @@ class ListModules(Query, tag="property.list"):
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
+class ListModuleBids(Query, tag="property.bids"):
+    """Ask for the agent's own sealed bids for modules."""
+
+
+class ListModuleRentals(Query, tag="property.rentals"):
+    """Ask for the running rentals in which the agent is owner or renter, by number, a page at a time."""
+
+    after: int = 0
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
 class DependencyView(msgspec.Struct):
     """Name a module that another depends on, and since when that is registered."""
 
@@ -190,8 +590,60 @@ class DependencyView(msgspec.Struct):
     since_us: int
 
 
+class ClaimView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Describe a claim; ``attested``: its work waits to be final."""
+
+    claim: int
+    agent: str
+    attested: bool = False
+    lapses_at_us: int | None = None
+
+
+class RentalOfferView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Describe an offer of a rental."""
+
+    offer: int
+    price: int
+    term_seconds: int
+    exclusive: bool
+    renter: str | None = None
+
+
+class CheckView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Describe an attestation that is not final; ``score`` only of a check."""
+
+    attestation: int
+    kind: AttestationKind
+    agent: str
+    attester: str
+    final_at_us: int | None = None
+    score: int | None = None
+    reference: str = ""
+    dispute: int | None = None
+
+
+class RentalView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Describe a rental; ``accrued`` is the rent due to the owner up to now, ``paid`` what it was paid of that."""
+
+    rental: int
+    module: str
+    owner: str
+    renter: str
+    rent: int
+    accrued: int
+    paid: int
+    started_us: int
+    ends_us: int
+    exclusive: bool
+
+
 class ModuleView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Describe a module."""
+    """Describe a module.
+
+    ``value``, ``deposit`` (what is left now) and ``exhausted_at_us`` are of the harberger regime. ``writer`` still has
+    the write access until ``handover_us``. ``price`` is what it is offered for, to ``buyer`` or to anybody. Of an
+    auction everybody knows when it closes and the reserve.
+    """
 
     module: str
     regime: Regime
@@ -199,8 +651,29 @@ class ModuleView(msgspec.Struct, kw_only=True, omit_defaults=True):
     fencing_token: int
     owner: str | None = None
     owner_since_us: int | None = None
+    title: Title | None = None
     dependencies: list[DependencyView] = msgspec.field(default_factory=list)
     grants: list[str] = msgspec.field(default_factory=list)
+    writer: str | None = None
+    handover_us: int | None = None
+    price: int | None = None
+    offer: int | None = None
+    buyer: str | None = None
+    until_us: int | None = None
+    auction: int | None = None
+    closes_at_us: int | None = None
+    reserve: int | None = None
+    is_foreclosure: bool = False
+    value: int | None = None
+    value_due_us: int | None = None
+    deposit: int | None = None
+    exhausted_at_us: int | None = None
+    lapses_at_us: int | None = None
+    last_price: int | None = None
+    exclusive_rental: int | None = None
+    rental_offers: list[RentalOfferView] = msgspec.field(default_factory=list)
+    claims: list[ClaimView] = msgspec.field(default_factory=list)
+    attestations: list[CheckView] = msgspec.field(default_factory=list)
 
 
 class ModuleResult(Result, tag="module", kw_only=True):
@@ -214,3 +687,24 @@ class ModulesResult(Result, tag="modules", kw_only=True):
 
     modules: list[ModuleView]
     next: str | None = None
+
+
+class ModuleBidView(msgspec.Struct):
+    """Describe a sealed bid of the agent."""
+
+    module: str
+    auction: int
+    price: int
+
+
+class ModuleBidsResult(Result, tag="module_bids", kw_only=True):
+    """Answer ``ListModuleBids``."""
+
+    bids: list[ModuleBidView]
+
+
+class RentalsResult(Result, tag="rentals", kw_only=True):
+    """Answer ``ListModuleRentals``; ``next`` is the ``after`` of the next page, if there is one."""
+
+    rentals: list[RentalView]
+    next: int | None = None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exchange.engine import Engine
-from exchange.mechanisms import REGISTRY
 from exchange.messages.admin import RevokeAgent, Settings
 from exchange.messages.property import (
     AllocateModule,
@@ -24,6 +23,7 @@ from exchange.messages.property import (
 from exchange.messages.reasons import Reason
 from exchange.testing import OPERATOR, assert_rejected
 from tests.core.estate import Estate
+from tests.core.rates import WITH_RATES
 
 if TYPE_CHECKING:
     from exchange.messages.base import Command
@@ -251,7 +251,7 @@ def test_everything_is_known_after_a_reload(venue: Estate) -> None:
     venue.own("ben", "app", dependencies=["core"])
     venue.must("ann", GrantAccess, module="core", agent="ben")
     dumped = venue.engine.dump()
-    engine = Engine(REGISTRY)
+    engine = Engine(WITH_RATES)
     engine.load(dumped)
     assert engine.dump() == dumped
     assert engine.check_invariants() == []

@@ -79,6 +79,10 @@ class _BookedVenue(Venue):
             ruling_seconds=7_200,
             replacement_ruling_seconds=3_600,
             dependency_age_seconds=30,
+            homestead_lapse_seconds=10_800,
+            foreclosure_auction_seconds=3_600,
+            harberger_deposit_seconds=3_600,
+            harberger_grace_seconds=7_200,
         )
         super().__init__(settings=settings, check_every=check_every)
 
@@ -136,6 +140,7 @@ class Walk:
         venue.issue("ann", 1, "slot")
         for name, module, dependencies in (("ann", "core", []), ("amy", "auth", ["core"]), ("ben", "ui", ["core"])):
             venue.must(OPERATOR, RegisterModule, module=module, owner=name, dependencies=dependencies)
+        venue.must(OPERATOR, RegisterModule, module="db/pool", owner="cid", regime="harberger")
         for name in AGENTS:
             venue.issue(name, 300, "cpu")
             venue.issue(name, 3_000, "gpu")
@@ -143,6 +148,7 @@ class Walk:
             view = View(name, owner, name == OPERATOR, AGENTS, tuple(dict.fromkeys(_OWNERS)), _MARKETS)
             view.public = self.views[AGENTS[0]].public if self.views else view.public
             view.auctions = self.views[AGENTS[0]].auctions if self.views else view.auctions
+            view.estate = self.views[AGENTS[0]].estate if self.views else view.estate
             self.views[name] = view
 
     def step(self) -> None:

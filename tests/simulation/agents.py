@@ -101,7 +101,7 @@ class HonestAgent:
         self.transport = AgentTransport(world.network, self.program, self.name)
         names = tuple(f"agent{n}" for n in range(world.plan.agents))
         self.view = View(name, owner, name == OPERATOR, names, tuple(dict.fromkeys(OWNERS)), MARKETS)
-        self.view.public, self.view.auctions = world.public, world.auctions
+        self.view.public, self.view.auctions, self.view.estate = world.public, world.auctions, world.estate
         self.told: list[Told] = []
         self.heard: list[Any] = []
         """Its events as the SDK delivered them."""

@@ -18,6 +18,7 @@ import structlog
 from tests.simulation.agents import WORK, HonestAgent, HostileAgent
 from tests.simulation.checks import audit
 from tests.simulation.commands.poison import PoisonError
+from tests.simulation.commands.view import Estate
 from tests.simulation.journal import Stream
 from tests.simulation.loop import Killed, VirtualLoop, VirtualTimeStands
 from tests.simulation.network import Network
@@ -80,6 +81,7 @@ class World:
         """What agents could find by asking: the latest numbers of tasks and the like."""
         self.auctions: dict[int, tuple[int, str]] = {}
         """When package auctions close, and whose they are."""
+        self.estate = Estate()
         self._trace = trace
         self._chores: list[asyncio.Task[None]] = []
         self._hash = blake2b(digest_size=16)

@@ -21,18 +21,34 @@ class Access:
     def __init__(self, ownership: Property) -> None:
         self._property = ownership
         self._context = ownership.context
+        self.handing_over: dict[str, dict[str, None]] = {}
+        """By agent, the modules that it sold and may still write to."""
 
     def may_write(self, module: Module, agent_id: str) -> bool:
-        """Return whether an agent may write to a module now."""
-        return agent_id in self.writers(module)
+        """Return whether an agent may write to a module now: not from the moment on at which a deposit is exhausted."""
+        return agent_id in self.writers(module) and not self._property.regime.is_exhausted(module)
 
     def writers(self, module: Module) -> list[str]:
-        """Return who may write to a module now, each once."""
+        """Return who has the write access to a module, each once."""
+        ownership = self._property
         if not module.owner:
-            return []
+            return self._claimants(module)
         if module.writer:
             return [module.writer]
-        return list(dict.fromkeys((module.owner, *module.grants)))
+        rentals = ownership.renting.rentals
+        if module.exclusive:
+            return [rentals[module.exclusive].renter]
+        renters = [rentals[number].renter for number in module.rentals]
+        return list(dict.fromkeys((module.owner, *module.grants, *renters)))
+
+    def _claimants(self, module: Module) -> list[str]:
+        """Return who may work on a module that belongs to nobody: whoever was first, else everybody with a claim."""
+        claims = self._property.homesteads.claims
+        if module.auction:
+            return []
+        if module.attested:
+            return [claims[module.attested].agent]
+        return [claims[number].agent for number in module.claims.values()]
 
     def settle(self, module: Module, before: list[str]) -> None:
         """Give a new token if somebody of ``before`` lost the access, or nobody had it; tell whom it concerns."""
@@ -56,6 +72,12 @@ class Access:
         due_us = context.time_us + context.settings.write_token_seconds * 1_000_000
         module.writer = writer
         module.handover_id = context.deadlines.schedule(due_us, HANDOVER, module.name)
+        self.index(module)
+
+    def index(self, module: Module) -> None:
+        """Know who still has to hand over a module."""
+        if module.writer:
+            self.handing_over.setdefault(module.writer, {})[module.name] = None
 
     def hand_over(self, name: str) -> None:
         """Let the write access follow the ownership."""
@@ -64,7 +86,18 @@ class Access:
         self.cancel_handover(module)
         self.settle(module, before)
 
+    def hand_over_all(self, agent_id: str) -> None:
+        """Let a revoked agent write to nothing any more that it has sold."""
+        for name in sorted(self.handing_over.get(agent_id, ())):
+            self.hand_over(name)
+
     def cancel_handover(self, module: Module) -> None:
         """Forget who was to hand over."""
+        if not module.writer:
+            return
         self._context.deadlines.cancel(module.handover_id)
+        names = self.handing_over[module.writer]
+        del names[module.name]
+        if not names:
+            del self.handing_over[module.writer]
         module.writer, module.handover_id = "", 0

@@ -12,10 +12,11 @@ from exchange.messages.base import Command
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Drawn", "MarketTerms", "View"]
+__all__ = ["Drawn", "Estate", "MarketTerms", "View"]
 
 _NUMBERED: Final = (
     "task", "settlement", "lease", "contract", "auction", "dispute", "offer", "good", "externality", "proposal",
+    "rental",
 )  # fmt: skip
 
 Drawn = tuple[type[Command], dict[str, Any]]
@@ -29,6 +30,35 @@ class MarketTerms:
     base: str
     tick: int
     lot: int
+
+
+@dataclass
+class Estate:
+    """Know who owns, wants and sells which module."""
+
+    writers: dict[str, str] = field(default_factory=dict)
+    """Who was told last that it may write to a module."""
+    owners: dict[str, str | None] = field(default_factory=dict)
+    auctions: dict[str, int] = field(default_factory=dict)
+    """When the auction of a module closes."""
+    rentals: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Owner and renter of the rentals that run."""
+
+    def hear(self, agent: str, tag: str, event: Any) -> None:
+        """Take in what an agent was told."""
+        if tag == "property.write_access_moved" and event.may_write:
+            self.writers.pop(event.module, None)
+            self.writers[event.module] = agent
+        elif tag == "property.ownership_moved":
+            self.owners[event.module] = event.owner
+        elif tag == "property.auction_opened":
+            self.auctions[event.module] = event.closes_at_us
+        elif tag == "property.auction_closed":
+            self.auctions.pop(event.module, None)
+        elif tag == "property.rental_begun":
+            self.rentals[event.rental] = (event.owner, event.renter)
+        elif tag == "property.rental_ended":
+            self.rentals.pop(event.rental, None)
 
 
 @dataclass
@@ -50,6 +80,8 @@ class View:
     """The latest numbers of tasks and the like, by what they number, that anybody heard of: all views share them."""
     auctions: dict[int, tuple[int, str]] = field(default_factory=dict)
     """When the latest package auctions close, and whose they are, as everybody may know: all views share them."""
+    estate: Estate = field(default_factory=Estate)
+    """What anybody could find out about modules: all views share it."""
     undo: list[Drawn] = field(default_factory=list)
     """What takes back what it did, or trade would come to a stand."""
     made: int = 0
@@ -59,9 +91,11 @@ class View:
         """Remember an event."""
         tag = tag or tag_of(type(event))
         self.heard.setdefault(tag, deque(maxlen=12)).append(event)
-        # Offers of debts have numbers of their own.
+        self.estate.hear(self.agent, tag, event)
+        # Offers of debts, and offers and auctions of modules, have numbers of their own.
+        prefix = "module_" if tag.startswith("property.") else ""
         for name in _NUMBERED if tag != "debts.offered" else ():
-            self._note(name, getattr(event, name, None))
+            self._note(prefix + name, getattr(event, name, None))
         self._note_kinds(event, tag)
         if tag == "packages.opened":
             self.auctions[event.auction] = event.closes_at_us, self.owner
