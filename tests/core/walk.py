@@ -61,9 +61,9 @@ _CREDIT: Final = 1_000_000
 class _BookedVenue(Venue):
     """Keep the books a second time."""
 
-    def __init__(self, *, check_every: int, voting: Any) -> None:
+    def __init__(self, *, check_every: int, voting: Any, settings: Settings | None = None) -> None:
         self.ledger = NaiveLedger()
-        settings = Settings(
+        settings = settings or Settings(
             voting=voting,
             voting_seconds=7_200,
             enactment_lock_seconds=600,
@@ -103,7 +103,8 @@ class Walk:
     """Take steps; ``accepted`` counts the commands that were, by tag.
 
     ``families`` are those that most commands are of; by default all alike. ``observe`` sees every command with its
-    answer, for tests that keep their own account of what must come of it.
+    answer, for tests that keep their own account of what must come of it. ``settings`` take the place of those of
+    walks, whose windows are short.
     """
 
     def __init__(
@@ -112,11 +113,12 @@ class Walk:
         *families: str,
         check_every: int = 4,
         observe: Callable[[str, Command, Answer], None] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.random = Random(seed)
         # Of its own, so that all else does not depend on how often time leaps.
         self._leaps = Random(f"{seed}/leaps") if "debts" in families or "governance" in families else None
-        self.venue = _BookedVenue(check_every=check_every, voting=VOTING[seed % len(VOTING)])
+        self.venue = _BookedVenue(check_every=check_every, voting=VOTING[seed % len(VOTING)], settings=settings)
         self.accepted: dict[str, int] = {}
         self.families = families or tuple(family for family in COMMANDS if family != "admin")
         self._observe = observe
