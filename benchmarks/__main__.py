@@ -12,7 +12,8 @@ from benchmarks.report import Report
 def main() -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("benchmark", choices=["core", "wire", "replay", "memory", "snapshot", "idle", "packages"])
+    names = ["core", "wire", "replay", "memory", "snapshot", "idle", "packages", "commons"]
+    parser.add_argument("benchmark", choices=names)
     parser.add_argument("--json", action="store_true", help="print one flat JSON object as the last line")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, for a first look and for tests")
     arguments = parser.parse_args()

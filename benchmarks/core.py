@@ -18,7 +18,7 @@ from benchmarks.report import Report
 from exchange.engine import Engine
 from exchange.messages.base import WINDOW_OUTCOMES
 
-__all__ = ["run"]
+__all__ = ["Run", "no_collector", "run"]
 
 _PAIRS: Final = 5
 """So often a flow is timed right after the base, since the machine changes its speed within seconds."""
@@ -100,8 +100,8 @@ def _compare(
     flow, prepared = _prepare(commands, resting=resting, agents=agents, markets=markets, steady=steady)
     pairs = []
     for _ in range(1 if quick else _PAIRS):
-        runs = (_Run(*base), _Run(flow, prepared))
-        with _no_collector():
+        runs = (Run(*base), Run(flow, prepared))
+        with no_collector():
             pairs.append([run.time() for run in runs])
         for run in runs:
             run.check()
@@ -111,7 +111,7 @@ def _compare(
     return ratio
 
 
-class _Run:
+class Run:
     """Run a flow on a fresh engine, which is prepared at once."""
 
     def __init__(self, flow: Flow, prepared: int) -> None:
@@ -123,13 +123,15 @@ class _Run:
 
     def time(self) -> float:
         """Return how long the engine takes for what comes after the preparation."""
-        elapsed = 0.0
+        return sum(self.steps())
+
+    def steps(self) -> Iterator[float]:
+        """Take batch after batch of what comes after the preparation, and yield how long each takes."""
         for recorded in self._flow.batches[self._prepared :]:
             batch = decoded(recorded)
             started = perf_counter()
             self._engine.apply(batch)
-            elapsed += perf_counter() - started
-        return elapsed
+            yield perf_counter() - started
 
     def check(self) -> None:
         """Make sure that what was timed is what was prepared."""
@@ -140,15 +142,15 @@ class _Run:
 
 def _time(flow: Flow, prepared: int) -> float:
     """Return how long a fresh engine takes for what comes after the preparation."""
-    run = _Run(flow, prepared)
-    with _no_collector():
+    run = Run(flow, prepared)
+    with no_collector():
         elapsed = run.time()
     run.check()
     return elapsed
 
 
 @contextlib.contextmanager
-def _no_collector() -> Iterator[None]:
+def no_collector() -> Iterator[None]:
     """Keep the collector of garbage off, as the daemon does while it serves."""
     gc.collect()
     gc.freeze()

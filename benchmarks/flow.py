@@ -7,6 +7,7 @@ lives; what is measured then runs the same batches on a fresh one.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -94,6 +95,25 @@ class Flow:
         self._live: list[tuple[int, int]] = []
         self.rejections = 0
         self.trades = 0
+
+    def furnish(self, given: Sequence[tuple[str, type[Command], dict[str, Any]]], *, batch: int = 500) -> None:
+        """Run commands that must be accepted: who gives them, which they are, and what they say."""
+        counts: dict[str, int] = {}
+        for at in range(0, len(given), batch):
+            submissions = []
+            for agent, kind, fields in given[at : at + batch]:
+                # Sessions of their own: those of the flow stay as they are.
+                count = counts[agent] = counts.get(agent, 0) + 1
+                own_id = f"furnish{count // 1_000:05d}.{count % 1_000 + 1}"
+                valid_until_us = self.engine.time_us + 10_000_000
+                command = kind(id=own_id, valid_until_us=valid_until_us, **fields)
+                submissions.append(submission(agent, command))
+            made = Batch(0, self.engine.index + 1, self.engine.time_us + _BATCH_US, submissions)
+            rejected = self.engine.apply(made).rejections
+            if rejected:
+                message = f"what the venue was to be furnished with was rejected: {rejected}"
+                raise RuntimeError(message)
+            self.batches.append(made)
 
     def _identify(self, agent: int) -> dict[str, Any]:
         self._counts[agent] += 1

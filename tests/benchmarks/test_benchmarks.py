@@ -34,6 +34,7 @@ import pytest
             "packages",
             {"ack_p99_ratio", "ack_p50_ratio", "ack_p99_ms_without", "ack_max_ms_with", "award_s", "solve_ms"},
         ),
+        ("commons", {"cost_ratio", "orders_per_s_empty", "orders_per_s_commons", "modules", "prediction_markets"}),
         ("wire", {"throughput_ratio", "ack_p50_ratio", "orders_per_s", "orders_per_s_arrays"}),
     ],
 )
