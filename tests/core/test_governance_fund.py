@@ -13,7 +13,6 @@ from exchange.mechanisms import REGISTRY
 from exchange.mechanisms.base import CommandRule, Mechanism
 from exchange.mechanisms.cashier import escrow_of
 from exchange.mechanisms.facts import GoodSubsidised, TaskOpened, TaskOrdered
-from exchange.mechanisms.governance import fund as fund_module
 from exchange.messages.admin import RevokeAgent
 from exchange.messages.governance import ProposeShare, ProposeSubsidy, ProposeWork
 from exchange.testing import OPERATOR
@@ -88,18 +87,15 @@ def test_shares_are_paid_to_the_unit_whatever_the_page(
     """Whoever goes meanwhile: the others get what they would have got, and what is left comes back."""
     venue = Council(owners=owners, begins=False)
     venue.endow_fund(amount)
-    kept = fund_module._PAGE
-    fund_module._PAGE = page  # type: ignore[misc]
-    try:
-        venue.governance.fund.share(amount)
-        gone = data.draw(st.sets(st.integers(0, owners - 1), max_size=3))
-        for n in sorted(gone):
-            venue.must(OPERATOR, RevokeAgent, agent=f"o{n}")
-        while venue.governance.fund.shares:
-            venue.reload()
-            venue.advance(1)
-    finally:
-        fund_module._PAGE = kept  # type: ignore[misc]
+    venue.governance.fund.page = page
+    venue.governance.fund.share(amount)
+    gone = data.draw(st.sets(st.integers(0, owners - 1), max_size=3))
+    for n in sorted(gone):
+        venue.must(OPERATOR, RevokeAgent, agent=f"o{n}")
+    while venue.governance.fund.shares:
+        venue.reload()
+        venue.governance.fund.page = page
+        venue.advance(1)
     each, rest = divmod(amount, owners)
     gains = [venue.balance(f"o{n}")[0] - 100 * CREDIT for n in range(owners) if n not in gone]
     assert all(gain in (each, each + 1) for gain in gains)

@@ -79,6 +79,8 @@ class Fund:
         self._electorate = electorate
         self._tally = tally
         self.shares: dict[int, Share] = {}
+        self.page = _PAGE
+        """How many owners are looked at in one batch."""
         self._last_number = 0
 
     @property
@@ -126,7 +128,7 @@ class Fund:
         """Pay the next owners; also fires as a deadline, in a batch of its own each time."""
         share, electorate = self.shares[number], self._electorate
         escrow = escrow_of(share.cause)
-        until = min(share.place + _PAGE, share.until)
+        until = min(share.place + self.page, share.until)
         posting = self._context.cashier.posting(share.cause)
         while share.place < until and share.part():
             payee = electorate.payee(electorate.owners[share.place])
