@@ -209,6 +209,38 @@ ROWS: Final[dict[str, list[Panel]]] = {
             },
         ),
     ],
+    "Commons: property": [
+        Panel(
+            "Modules",
+            "Modules with and without an owner, those of which a value is stated and taxed, and what is under way.",
+            "short",
+            {
+                "{{state}}": now("exchange_property_modules", "state"),
+                "taxed": now("exchange_property_taxed_modules"),
+                "rentals": now("exchange_property_running_rentals"),
+                "auctions": now("exchange_property_open_auctions"),
+            },
+        ),
+        Panel(
+            "How modules changed hands",
+            "In the last day; what was foreclosed is told with the reason.",
+            "short",
+            {
+                "{{how}}": within("1d", "exchange_property_moved_total", "how"),
+                "foreclosed: {{why}}": within("1d", "exchange_property_foreclosed_total", "why"),
+            },
+        ),
+        Panel(
+            "Paid for modules",
+            "Prices, rent, and tax on stated values in the last day. Tax goes to the public fund.",
+            CREDITS,
+            {
+                "prices": within("1d", "exchange_property_sale_credits_total"),
+                "rent": within("1d", "exchange_property_rent_credits_total"),
+                "tax": within("1d", "exchange_property_tax_credits_total"),
+            },
+        ),
+    ],
     "Commons: externalities": [
         Panel(
             "Levies",
