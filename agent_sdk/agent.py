@@ -25,6 +25,7 @@ from agent_sdk.ordering import amend_draft, cancel_draft, order_of, place_draft,
 from agent_sdk.packages import Packages
 from agent_sdk.payments import Payments
 from agent_sdk.predictions import Predictions
+from agent_sdk.property import Property
 from agent_sdk.session import DEFAULT_TIMEOUT_S, Draft
 from agent_sdk.settlements import Settlements
 from agent_sdk.tasks import Tasks
@@ -106,6 +107,8 @@ class Agent:
         """Package auctions: open, bid, sign."""
         self.debts = Debts(connection, self._catalog)
         """Technical debt: issue, sell, take over, repay, confirm."""
+        self.property = Property(connection, self._catalog)
+        """Modules: own, sell, auction, let and claim them, state values, and who may write."""
         self.externalities = Externalities(connection, self._catalog)
         """What agents do to others: declare changes, attest, accept what it costs."""
         self.assurance = Assurance(connection, self._catalog)

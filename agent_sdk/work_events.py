@@ -12,6 +12,7 @@ from agent_sdk.event_base import AgentEvent
 from agent_sdk.externality_events import EXTERNALITY_EVENTS
 from agent_sdk.governance_models import GOVERNANCE_EVENTS
 from agent_sdk.prediction_events import PREDICTION_EVENTS
+from agent_sdk.property_events import PROPERTY_EVENTS
 from agent_sdk.reading import Credits, read
 from exchange.messages import payments, settlements, tasks
 
@@ -212,6 +213,7 @@ WORK_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     **ASSURANCE_EVENTS,
     **GOVERNANCE_EVENTS,
     **PREDICTION_EVENTS,
+    **PROPERTY_EVENTS,
 }
 """How events of the wire are seen; those that are not here arrive as `VenueEvent`."""
 

@@ -24,6 +24,7 @@ from exchange.cli import _externalities as externalities
 from exchange.cli import _goods as goods
 from exchange.cli import _leases as leases
 from exchange.cli import _markets as markets
+from exchange.cli import _modules as modules
 from exchange.cli import _packages as packages
 from exchange.cli import _parameters as parameters
 from exchange.cli import _predictions as predictions
@@ -81,6 +82,7 @@ def _assemble() -> App:
         ("package", "Auction several things at once, and bid for packages of them.", packages),
         ("good", "Propose public goods, pledge for them, and confirm what is delivered.", goods),
         ("debt", "Take on technical debt, sell it, repay it.", debts),
+        ("module", "Register, sell, auction and let modules, and see whose they are.", modules),
         ("externality", "Declare changes, report what agents do to others, see what it costs.", externalities),
         ("prediction", "Open prediction markets, trade shares of outcomes, and say what happened.", predictions),
         ("dispute", "See disputes, and how they were decided.", disputes),

@@ -43,16 +43,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 async def modules_of(agent: Agent) -> list[str]:
     """Return the names of the modules that the venue knows."""
-    from exchange.messages.property import ListModules, ModulesResult
-
-    known: list[str] = []
-    # The SDK has no names for this family.
-    after: str | None = ""
-    while after is not None:
-        page = await agent._connection.query(ListModules(after=after, limit=_PAGE), ModulesResult)  # noqa: SLF001
-        known += [module.module for module in page.modules]
-        after = page.next
-    return known
+    return [module.id for module in await agent.property.list()]
 
 
 async def send(agent: Agent, reports: Sequence[Report]) -> list[Sent]:

@@ -344,6 +344,8 @@ def test_a_wrong_command_line_is_exit_2_and_points_to_help(call: Call, arguments
         "contract",
         "debt issue",
         "externality report",
+        "module register",
+        "module may-write",
         "dispute",
         "parameter",
         "proposal open-work",
