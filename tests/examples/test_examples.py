@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,30 @@ def test_a_fleet_mends_a_repository() -> None:
     # 100 − the bond of 3 that it lost + 20 for the other task, with its bonus, less the arbitrator's fee.
     assert re.search(r"junior +has 118\.000000 credits of 100", said)
     assert re.search(r"senior +has 132\.000000 credits of 100", said)
+
+
+@pytest.mark.slow
+def test_an_economy_of_commons_comes_to_what_it_says() -> None:
+    """Who breaks something pays who suffers; debt, a public good, a bet and a vote come to their ends; it adds up."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "commons.py"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=6 * TIMEOUT_S, check=False,
+    )  # fmt: skip
+    said = done.stdout
+    assert done.returncode == 0, said + done.stderr
+    assert re.search(r"ci +finds what the change broke: api \(100 %\), which costs cid 20\.000000", said)
+    assert re.search(r"ben +is paid for the harm: 20\.000000", said)
+    assert re.search(r"dot +has earned 15\.000000", said)
+    assert re.search(r"ann +proposal 1 is enacted: the rate is 15\.000000 now", said)
+    assert re.search(r"all +0 credits were made or lost", said)
+    # What she did not lose on the market that she made, eve has won.
+    has = {name: Decimal(amount) for name, amount in re.findall(r"(\w+) +has (\S+) credits of 100", said)}
+    assert has["ann"] + has["eve"] == 155
+    # 20 for api, 10 for the tests, 4 of deposit, which the tax is taken from.
+    assert has["ben"] == 106
+    # The task paid 30; the harm cost 20, the debt 15, and 1 for its hour of interest a month.
+    assert has["cid"] == 94
+    assert has["fay"] == 130
 
 
 # ── the lease market ────────────────────────────────────────────────────────────────────────────
