@@ -122,8 +122,9 @@ class Proposal:
     def load(state: Any) -> Proposal:
         """Return the proposal of which ``dump`` gave the state."""
         number, proposer, owner, fields, opened_us = state[:5]
-        *others, skills, attester = fields
-        proposal = Proposal(number, proposer, owner, Terms(*others, tuple(skills), attester), opened_us)
+        # Compiled, it takes no list where a tuple is due.
+        terms = Terms(*[tuple(field) if isinstance(field, list) else field for field in fields])
+        proposal = Proposal(number, proposer, owner, terms, opened_us)
         proposal.closes_at_us, proposal.enacts_at_us, proposal.deposit, proposal.state = state[5:9]
         proposal.deadline_id, proposal.registered, proposal.total, weights, ballots = state[9:14]
         (
