@@ -123,8 +123,8 @@ class Proposal:
         """Return the proposal of which ``dump`` gave the state."""
         number, proposer, owner, fields, opened_us = state[:5]
         # Compiled, it takes no list where a tuple is due.
-        terms = Terms(*[tuple(field) if isinstance(field, list) else field for field in fields])
-        proposal = Proposal(number, proposer, owner, terms, opened_us)
+        values: list[Any] = [tuple(field) if isinstance(field, list) else field for field in fields]
+        proposal = Proposal(number, proposer, owner, Terms(*values), opened_us)
         proposal.closes_at_us, proposal.enacts_at_us, proposal.deposit, proposal.state = state[5:9]
         proposal.deadline_id, proposal.registered, proposal.total, weights, ballots = state[9:14]
         (
