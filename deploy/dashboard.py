@@ -270,8 +270,8 @@ ROWS: Final[dict[str, list[Panel]]] = {
             "Hours of technical debt that are owed, and those of them that are overdue. A crisis needs enough of both.",
             "short",
             {
-                "owed": f"{now('exchange_debts_outstanding_milli_hours')} / 1000",
-                "overdue": f"{now('exchange_debts_overdue_milli_hours')} / 1000",
+                "owed": f"{now('exchange_debts_outstanding_seconds')} / 3600",
+                "overdue": f"{now('exchange_debts_overdue_seconds')} / 3600",
             },
         ),
         Panel(

@@ -8,12 +8,14 @@ from tests.core.debtors import Debtors
 from tests.core.work import CREDIT, MINUTE_US
 from tests.metrics.test_work import Watched
 
+HOUR_S = 3_600
+
 
 def test_hours_and_what_is_paid_for_them() -> None:
     """20 h, 2 a month: a month is paid with 10, one is added; taken over for 15, and 5 h of it are repaid."""
     venue = Debtors()
     read = Watched(venue)
-    assert read("debts_interest_milli_hours_total", how="paid") == 0
+    assert read("debts_interest_seconds_total", how="paid") == 0
     venue.issue()
     venue.must("poster", ChooseInterest, token=1, is_paid=True)
     venue.months(1)
@@ -21,14 +23,14 @@ def test_hours_and_what_is_paid_for_them() -> None:
     venue.months(2)
     venue.repay(5_000)
     assert read("debts_live", state="open") == 1
-    assert read("debts_outstanding_milli_hours") == 17_000
-    assert read("debts_overdue_milli_hours") == 0
-    assert read("debts_interest_milli_hours_total", how="paid") == 2_000
-    assert read("debts_interest_milli_hours_total", how="accrued") == 2_000
+    assert read("debts_outstanding_seconds") == 17 * HOUR_S
+    assert read("debts_overdue_seconds") == 0
+    assert read("debts_interest_seconds_total", how="paid") == 2 * HOUR_S
+    assert read("debts_interest_seconds_total", how="accrued") == 2 * HOUR_S
     assert read("debts_interest_paid_credits_total") == 10
     assert read("debts_transfers_total", reason="offer") == 1
     assert read("debts_transfer_pay_credits_total") == 15
-    assert read("debts_repaid_milli_hours_total") == 5_000
+    assert read("debts_repaid_seconds_total") == 5 * HOUR_S
 
 
 def test_crises_and_paydowns() -> None:
@@ -37,9 +39,9 @@ def test_crises_and_paydowns() -> None:
     assert read("debts_paydowns_total", outcome="failed") == 0
     venue.issue()
     venue.advance_to(venue.debt().maturity_us)
-    assert read("debts_overdue_milli_hours") == 32_000
+    assert read("debts_overdue_seconds") == 32 * HOUR_S
     venue.advance(86_400)
-    assert read("debts_overdue_milli_hours") == 0
+    assert read("debts_overdue_seconds") == 0
     assert read("debts_crises_total") == 1
     assert read("debts_live", state="paydown") == 1
     for days in (7, 1):

@@ -187,7 +187,7 @@ def _() -> Any:
     return ((Lease, "wait_to_refuse", go_on),)
 
 
-@_plant("a stall lets out the refusals that waited for the lease", "refusals_are_true", seed=152)
+@_plant("a stall lets out the refusals that waited for the lease", "refusals_are_true", seed=293)
 def _() -> Any:
     return ((Outgoing, "forget_refusals", lambda _self: None),)
 
@@ -377,7 +377,7 @@ def _() -> Any:
     return ((Connection, "_outcome_unknown", not_sent),)
 
 
-@_plant("a daemon without a journal is taken to speak for every daemon", "what_agents_are_told_is_so", seed=7)
+@_plant("a daemon without a journal is taken to speak for every daemon", "what_agents_are_told_is_so", seed=187)
 def _() -> Any:
     refuse = Requests._refuse
 

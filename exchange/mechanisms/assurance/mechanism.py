@@ -51,6 +51,8 @@ __all__ = ["Assurance", "SettlementDirectory"]
 _REMEMBERED: Final = 1_000
 """So many ended goods can still be asked for."""
 
+_MINUTE_US: Final = 60_000_000
+
 
 class SettlementDirectory(Protocol):
     """Say what this mechanism needs to know about settlements."""
@@ -81,7 +83,7 @@ class Assurance(Mechanism):
             Figure("proposed_total", "Goods proposed."),
             Figure("pledges_total", "Pledges, those that add to an earlier one included."),
             Figure("pledged_credits_total", "Whole credits pledged."),
-            Figure("pledged_minutes_total", "Minutes of work pledged."),
+            Figure("pledged_seconds_total", "Work pledged."),
             Figure("subsidised_credits_total", "Whole credits of public money that goods were given."),
             Figure("reached_total", "Goods for which enough was pledged."),
             Figure("ended_total", "Goods that ended.", ("outcome",), words(GoodEnd)),
@@ -206,7 +208,7 @@ class Assurance(Mechanism):
         self.by_agent.setdefault(me, {})[good.number] = None
         self.tally.count("pledges_total")
         self.tally.count("pledged_credits_total", by=command.credits)
-        self.tally.count("pledged_minutes_total", by=command.minutes)
+        self.tally.count("pledged_seconds_total", by=command.minutes * _MINUTE_US)
         self._tell(
             list(dict.fromkeys((me, good.proposer))),
             lambda: PledgePlaced(
@@ -423,7 +425,7 @@ class Assurance(Mechanism):
         text = "Goods that have not ended: open to pledges, or reached and being provided."
         rows: list[Row] = [("live", text, {"state": state}, count) for state, count in states.items()]
         rows.append(("open_pledges_credits", "Whole credits that are pledged for open goods.", {}, credits_))
-        rows.append(("open_pledges_minutes", "Minutes of work that are pledged for open goods.", {}, minutes))
+        rows.append(("open_pledges_seconds", "Work that is pledged for open goods.", {}, minutes * _MINUTE_US))
         return [*rows, *self.tally.rows()]
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────

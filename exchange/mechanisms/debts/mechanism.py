@@ -64,6 +64,8 @@ _REMEMBERED: Final = 1_000
 """So many ended debts can still be asked for."""
 
 _BP: Final = 10_000
+_MILLI_HOUR_US: Final = 3_600_000
+"""What metrics count work in."""
 
 _LIVE_STATES: Final = ("proposed", "open", "overdue", "paydown")
 
@@ -101,11 +103,11 @@ class Debts(Mechanism):
         self.tally = Tally(
             Figure("issued_total", "Debts that began to exist."),
             Figure("ended_total", "Debts that ended.", ("outcome",), words(EndReason)),
-            Figure("interest_milli_hours_total", "Interest that fell due.", ("how",), (("accrued",), ("paid",))),
+            Figure("interest_seconds_total", "Interest that fell due, as work.", ("how",), (("accrued",), ("paid",))),
             Figure("interest_paid_credits_total", "Interest paid to beneficiaries, in whole credits."),
             Figure("transfers_total", "Debts that another took over.", ("reason",), words(TransferReason)),
             Figure("transfer_pay_credits_total", "What was paid for taking debts over, in whole credits."),
-            Figure("repaid_milli_hours_total", "Hours repaid and confirmed, in thousandths."),
+            Figure("repaid_seconds_total", "Work repaid and confirmed."),
             Figure("repayments_refused_total", "Claims of repayment that did not count."),
             Figure("crises_total", "Daily checks that found a crisis."),
             Figure("paydowns_total", "Paydowns that ended.", ("outcome",), words(PaydownOutcome)),
@@ -293,7 +295,7 @@ class Debts(Mechanism):
             self.outstanding += hours
             if token.state == "overdue":
                 self.overdue.hours += hours
-        self.tally.count("interest_milli_hours_total", "paid" if paid else "accrued", by=hours)
+        self.tally.count("interest_seconds_total", "paid" if paid else "accrued", by=hours * _MILLI_HOUR_US)
         self.tally.count("interest_paid_credits_total", by=paid)
         self.tell(
             token,
@@ -359,7 +361,7 @@ class Debts(Mechanism):
         self.outstanding -= hours
         if token.state == "overdue":
             self.overdue.hours -= hours
-        self.tally.count("repaid_milli_hours_total", by=hours)
+        self.tally.count("repaid_seconds_total", by=hours * _MILLI_HOUR_US)
 
     def transfer(self, token: Token, holder: str) -> None:
         """Let another agent hold a debt; whether it pays interest in credits is for it to say."""
@@ -478,9 +480,9 @@ class Debts(Mechanism):
             states[token.state] = states.get(token.state, 0) + 1
         text = "Debts that have not ended."
         rows: list[Row] = [("live", text, {"state": state}, count) for state, count in states.items()]
-        rows.append(("outstanding_milli_hours", "Hours owed, in thousandths.", {}, self.outstanding))
-        text = "Hours owed past their maturity that nobody pays down yet, in thousandths."
-        rows.append(("overdue_milli_hours", text, {}, self.overdue.hours))
+        rows.append(("outstanding_seconds", "Work owed on all debts.", {}, self.outstanding * _MILLI_HOUR_US))
+        text = "Work owed past its maturity that nobody pays down yet."
+        rows.append(("overdue_seconds", text, {}, self.overdue.hours * _MILLI_HOUR_US))
         return [*rows, *self.tally.rows()]
 
     def invariants(self) -> Sequence[str]:
