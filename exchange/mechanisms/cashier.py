@@ -212,7 +212,8 @@ class Cashier:
 
     def assign(self, creditor: str, heir: str) -> None:
         """Let everything that is owed to one account be owed to another from now on."""
-        for number in list(self.owed_to.get(creditor, ())):
+        # Sorted: what a snapshot brings back is in the order of the liens, what was assigned before is not.
+        for number in sorted(self.owed_to.get(creditor, ())):
             lien = self.liens[number]
             if self.takes(heir) == lien.debtor:
                 # Nobody owes itself anything.

@@ -49,6 +49,9 @@ class Moves(Mechanism):
         if command.step == "charge":
             cashier.charge(me, command.other, command.amount, "moves:1")
             return self.context.accept(command)
+        if command.step == "assign":
+            cashier.assign(me, command.other)
+            return self.context.accept(command)
         problem = cashier.check(agent, command.amount) if command.step in ("hold", "fund") else None
         if problem is not None:
             return self.context.reject(command, *problem)
@@ -96,6 +99,22 @@ def purse(venue: Venue, agent: str) -> tuple[int, int]:
 
 def owed(venue: Venue, agent: str) -> int:
     return sum(lien.amount for lien in venue.engine.query(agent, GetLiens()).liens if lien.debtor == agent)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_what_is_owed_is_passed_on_the_oldest_first_also_after_a_load(venue: Venue, is_loaded: bool) -> None:
+    """Nobody can tell by the order of events whether a leader has replayed the journal or begun with a snapshot."""
+    venue.register("heir", endowment=0)
+    move(venue, "poor", "charge", 40, "ann")
+    move(venue, "mate", "charge", 60, "bob")
+    move(venue, "ann", "assign", 0, "bob")
+    if is_loaded:
+        copy = Engine((*REGISTRY, Moves))
+        copy.load(venue.engine.dump())
+        venue.engine = copy
+    move(venue, "bob", "assign", 0, "heir")
+    told = [event.lien for event in venue.events("heir") if event.__struct_config__.tag == "payments.lien_changed"]
+    assert told == [1, 2]
 
 
 def test_a_hold_has_a_cause_and_can_be_asked_for(venue: Venue) -> None:
