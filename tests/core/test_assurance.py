@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from exchange.mechanisms.base import NotFound
+from exchange.messages import tag_of
 from exchange.messages.admin import HaltAgent, RevokeAgent, Settings, SuspendAgent
 from exchange.messages.assurance import ConfirmGood, ListGoods, Pledge, WithdrawGood
 from exchange.messages.disputes import OpenDispute, Rule, Stake
@@ -816,3 +817,19 @@ def test_terms_are_those_of_the_proposal(venue: Goods) -> None:
     venue.pledge(OWNERS[0], hours=4)
     venue.pledge(OWNERS[1], hours=4)
     assert venue.purses(*OWNERS[:2]) == [96, 96]
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_work_that_nobody_is_left_for_is_taken_out_in_the_order_of_goods_also_after_a_load(
+    venue: Goods, is_loaded: bool
+) -> None:
+    """Nobody can tell by the order of events whether a leader has replayed the journal or begun with a snapshot."""
+    for _ in range(2):
+        venue.propose_tests()
+    for good in (2, 1):
+        venue.pledge(OWNERS[0], good=good, hours=4)
+    if is_loaded:
+        venue.reload()
+    venue.must(OPERATOR, RevokeAgent, agent=OWNERS[0])
+    told = [event.good for event in venue.events("proposer") if tag_of(type(event)) == "assurance.pledge_voided"]
+    assert told == [1, 2]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from exchange.mechanisms.debts.token import GROWTH_MAX, Token, credits_for
 from exchange.mechanisms.facts import DebtIssued
+from exchange.messages import tag_of
 from exchange.messages.admin import HaltAgent, RevokeAgent, Settings, SuspendAgent
 from exchange.messages.debts import (
     ChooseInterest,
@@ -565,3 +566,18 @@ def test_beneficiaries_are_few(venue: Debtors) -> None:
             },
             IssueDebt,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_the_debts_of_who_is_revoked_go_back_in_their_order_also_after_a_load(is_loaded: bool) -> None:
+    """Nobody can tell by the order of events whether a leader has replayed the journal or begun with a snapshot."""
+    venue = Debtors()
+    for _ in range(2):
+        venue.issue()
+    for token in (2, 1):
+        venue.sell("cid", 5, token=token)
+    if is_loaded:
+        venue.reload()
+    venue.must(OPERATOR, RevokeAgent, agent="cid")
+    told = [event.token for event in venue.events("poster") if tag_of(type(event)) == "debts.transferred"]
+    assert told == [2, 1, 1, 2]

@@ -301,7 +301,7 @@ class Assurance(Mechanism):
 
     def _wind_up(self, fact: AgentEnded) -> None:
         """End the open goods of a revoked proposer, provider or attester; credits stay pledged, work needs somebody."""
-        for number in list(self.by_agent.get(fact.agent, ())):
+        for number in sorted(self.by_agent.get(fact.agent, ())):
             good = self.live[number]
             if good.state == "open" and fact.agent in good.parties():
                 self.closing.give_back(good, "revoked")
@@ -310,7 +310,7 @@ class Assurance(Mechanism):
         if any(agents[name].state != "revoked" for name in fleets[owner]):
             return
         for name in fleets[owner]:
-            for number in list(self.by_agent.get(name, ())):
+            for number in sorted(self.by_agent.get(name, ())):
                 self._void_work(self.live[number], owner)
 
     def _void_work(self, good: Good, owner: str) -> None:
@@ -334,7 +334,7 @@ class Assurance(Mechanism):
 
     def _withdraw_unpledged(self, fact: SwitchLapsed) -> None:
         """Withdraw what an agent that cannot be reached proposed, and nobody pledged for; pledges bind."""
-        for number in list(self.by_agent.get(fact.agent, ())):
+        for number in sorted(self.by_agent.get(fact.agent, ())):
             good = self.live[number]
             if good.proposer == fact.agent and self._is_unpledged(good):
                 self.closing.give_back(good, "dead_man")

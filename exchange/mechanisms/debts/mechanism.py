@@ -446,7 +446,7 @@ class Debts(Mechanism):
         """Give the debts of a revoked agent back to their issuers; its own are paid down."""
         agent_id = fact.agent
         self.trading.withdraw_bids(agent_id)
-        for number in list(self.by_agent.get(agent_id, ())):
+        for number in sorted(self.by_agent.get(agent_id, ())):
             token = self.live[number]
             if token.state == "proposed":
                 self.end(token, "revoked")
@@ -464,7 +464,7 @@ class Debts(Mechanism):
         """Withdraw what an agent that cannot be reached proposed, signed, offered or bid, and that binds nobody yet."""
         agent_id = fact.agent
         self.trading.withdraw_bids(agent_id)
-        for number in list(self.by_agent.get(agent_id, ())):
+        for number in sorted(self.by_agent.get(agent_id, ())):
             token = self.live[number]
             if token.state == "proposed" and (agent_id == token.issuer or agent_id in token.signed):
                 self.end(token, "dead_man")

@@ -262,7 +262,7 @@ class Trading:
 
     def withdraw_bids(self, agent_id: str) -> None:
         """Withdraw all bids of an agent that does not answer any more."""
-        for number in list(self.bids_of.get(agent_id, ())):
+        for number in sorted(self.bids_of.get(agent_id, ())):
             token = self._debts.live[number]
             if token.sale is not None:
                 self._forget_bid(token, token.sale, token.sale.bids[self._debts.owner_of(agent_id)])
