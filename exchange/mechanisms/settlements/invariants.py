@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exchange.mechanisms.settlements.settlement import REMEMBERED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,6 +24,8 @@ def broken_invariants(settlements: Settlements) -> list[str]:
         indexed += len(settlement.listeners())
     if indexed != sum(len(numbers) for numbers in settlements.by_agent.values()):
         broken.append("live_settlements_are_indexed_by_agent")
+    if len(settlements.ended) > REMEMBERED:
+        broken.append("few_ended_settlements_are_remembered")
     return broken
 
 

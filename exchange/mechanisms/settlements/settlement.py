@@ -9,9 +9,12 @@ from exchange.mechanisms.facts import SettlementTerms
 if TYPE_CHECKING:
     from exchange.messages.settlements import FailureCause, SettlementState
 
-__all__ = ["HOUR_US", "Settlement"]
+__all__ = ["HOUR_US", "REMEMBERED", "Settlement"]
 
 HOUR_US: Final = 3_600_000_000
+
+REMEMBERED: Final = 1_000
+"""So many ended settlements can still be asked for."""
 
 
 class Settlement:

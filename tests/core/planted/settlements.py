@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from exchange.mechanisms.settlements.ending import Ending
 from exchange.mechanisms.settlements.mechanism import Settlements
 from exchange.mechanisms.settlements.settlement import Settlement
 from tests.core.planted import plant
-
-_begin_failing = Settlements._begin_failing
-_end_lease = Settlements._end_lease
 
 
 def _leave_lease(self: Settlements, settlement: Settlement) -> None:
     del self, settlement
 
 
-def _complete_without_bond(self: Settlements, settlement: Settlement, *, is_accepted: bool = False) -> None:
+def _complete_without_bond(self: Ending, settlement: Settlement, *, is_accepted: bool = False) -> None:
     terms = settlement.terms
-    posting = self.context.cashier.posting(settlement.cause_of_postings)
+    posting = self._context.cashier.posting(settlement.cause_of_postings)
     posting.pay(settlement.escrow, terms.provider, terms.price - settlement.late_fee)
     posting.give_back(settlement.escrow, terms.payer, settlement.late_fee)
     posting.post()
@@ -31,7 +29,7 @@ def _check_nothing(settlement: Settlement, wanted: str) -> None:
     del settlement, wanted
 
 
-plant("a delivered settlement keeps its work lease", Settlements, "_end_lease", _leave_lease, "tasks", "settlements")
-plant("the bond is not given back", Settlements, "_complete", _complete_without_bond, "tasks", "settlements")
-plant("a final settlement still waits for silence", Settlements, "_stop_waiting", _stop_twice, "tasks", "settlements")
+plant("a delivered settlement keeps its work lease", Settlements, "end_lease", _leave_lease, "tasks", "settlements")
+plant("the bond is not given back", Ending, "complete", _complete_without_bond, "tasks", "settlements")
+plant("a final settlement still waits for silence", Settlements, "stop_waiting", _stop_twice, "tasks", "settlements")
 plant("a state is not checked", Settlements, "_check_state", staticmethod(_check_nothing), "tasks", "settlements")
