@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sent", "modules_of", "send"]
 
-_DECIMALS: Final = 6
-_PAGE: Final = 500
 _SETTLED: Final = (Reason.ALREADY_REPORTED, Reason.NOTHING_AFFECTED)
 """Nothing is wrong: the venue has it already, or it costs nothing by the rules of the venue."""
 
@@ -53,30 +51,25 @@ async def send(agent: Agent, reports: Sequence[Report]) -> list[Sent]:
 
 async def _send(agent: Agent, report: Report) -> Sent:
     from agent_sdk import Rejected
-    from agent_sdk.money import from_units
-    from exchange.messages.externalities import AffectedModule, ExternalityOutcome, ReportExternality
 
     try:
-        outcome: Any = await agent.submit(
-            ReportExternality,
-            outcome=ExternalityOutcome,
-            kind="coupling",
-            source=report.source,
-            module=report.module,
-            affected=[AffectedModule(module=one.module, severity=one.severity) for one in report.affected],
-            reference=report.reference,
+        reported = await agent.externalities.report(
+            "coupling",
+            report.source or "",
+            report.reference,
             digest=report.digest,
+            module=report.module,
+            affected={one.module: one.severity for one in report.affected},
             # By the venue's clock, which may be behind the one that the commit was made by.
             changed_us=min(report.changed_us, agent.venue_time_us),
         )
     except Rejected as rejected:
         return Sent(module=report.module, rejected=rejected.reason, detail=rejected.detail)
-    amount, held, stake = (from_units(units, _DECIMALS) for units in (outcome.amount, outcome.held, outcome.stake))
     return Sent(
         module=report.module,
-        externality=outcome.externality,
-        amount=amount,
-        held=held,
-        stake=stake,
-        final_at_us=outcome.final_at_us,
+        externality=reported.externality,
+        amount=reported.amount,
+        held=reported.held,
+        stake=reported.stake,
+        final_at_us=reported.final_at_us,
     )

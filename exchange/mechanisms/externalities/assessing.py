@@ -13,13 +13,27 @@ if TYPE_CHECKING:
     from exchange.mechanisms.facts import DebtIssued
     from exchange.messages.externalities import ExternalityKind, ReportExternality
 
-__all__ = ["KINDS", "PUBLIC", "ModuleDirectory", "assess", "assess_debt", "double", "rate_of"]
+__all__ = [
+    "ISSUED",
+    "KINDS",
+    "PUBLIC",
+    "ModuleDirectory",
+    "assess_debt",
+    "check_attester",
+    "double",
+    "examine",
+    "price",
+    "rate_of",
+]
 
 KINDS: Final[tuple[ExternalityKind, ...]] = ("coupling", "context_switch", "blocking", "debt", "knowledge_hoarding")
 """What is priced."""
 
 PUBLIC: Final = "public_fund"
 """The account that is compensated where nobody in particular suffers."""
+
+ISSUED: Final = "debts:"
+"""References of debt that was issued at the venue, and priced then, begin so."""
 
 _SECOND_US: Final = 1_000_000
 _MILLI: Final = 1_000
@@ -44,41 +58,33 @@ class ModuleDirectory(Protocol):
         """Return whether it was registered by then that a module depends on another."""
 
 
-def rate_of(context: Context, kind: ExternalityKind) -> int:
-    """Return what one unit of a kind costs now; of coupling, one module with a severity of 100."""
-    settings = context.settings
-    if kind == "coupling":
-        return settings.coupling_rate
-    if kind == "context_switch":
-        return settings.context_switch_rate
-    if kind == "blocking":
-        return settings.blocking_rate
-    if kind == "debt":
-        return settings.debt_rate
-    return settings.knowledge_hoarding_rate
+def rate_of(context: Context, kind: ExternalityKind, time_us: int) -> int:
+    """Return what one unit of a kind cost at a time; of coupling, one module with a severity of 100."""
+    return context.setting_at(f"{kind}_rate", time_us)
 
 
-def assess(
-    context: Context, modules: ModuleDirectory | None, attester: AgentRecord, command: ReportExternality
-) -> Suffering | Violation:
-    """Return what a report comes to, or the first rule that it breaks."""
-    now_us = context.time_us
-    changed_us = now_us if command.changed_us is None else command.changed_us
+def examine(context: Context, modules: ModuleDirectory | None, command: ReportExternality) -> Suffering | Violation:
+    """Return what a report is about, not priced yet, or the first rule that it breaks."""
+    changed_us = context.time_us if command.changed_us is None else command.changed_us
     found = Suffering(command.kind, command.source, command.module or "", command.target or "", changed_us)
     problem = (
         _check_form(command)
+        or _check_reference(command)
         or _check_parties(context, command)
         or _check_time(context, changed_us)
         or _find_module(context, modules, found)
     )
-    if problem is not None:
-        return problem
-    found.rate = rate_of(context, command.kind)
+    return found if problem is None else problem
+
+
+def price(
+    context: Context, modules: ModuleDirectory | None, found: Suffering, command: ReportExternality, priced_us: int
+) -> Violation | None:
+    """Note what it comes to, by the rate and the cap of a time, and for whom; return why it comes to nothing."""
+    found.rate = rate_of(context, command.kind, priced_us)
     if command.affected and modules is not None:
-        problem = _count_affected(context, modules, found, command)
-    else:
-        problem = _count_units(context, found, command.units or 1)
-    return problem or _check_attester(context, attester, found) or found
+        return _count_affected(context, modules, found, command, priced_us)
+    return _count_units(context, found, command.units or 1)
 
 
 def assess_debt(context: Context, fact: DebtIssued) -> Suffering:
@@ -87,7 +93,7 @@ def assess_debt(context: Context, fact: DebtIssued) -> Suffering:
     Amounts are rounded down, units are started hours.
     """
     found = Suffering("debt", fact.issuer, "", "", context.time_us)
-    found.rate = context.settings.debt_rate
+    found.rate = rate_of(context, "debt", context.time_us)
     owner = context.agents[fact.issuer].owner
     weights = {name: weight for name, weight in fact.beneficiaries if context.agents[name].owner != owner}
     if not weights:
@@ -137,6 +143,14 @@ def _check_form(command: ReportExternality) -> Violation | None:
     return (Reason.INVALID_EXTERNALITY_TERMS, problem) if problem else None
 
 
+def _check_reference(command: ReportExternality) -> Violation | None:
+    """Return whether it takes a name that the venue has for what it knows itself."""
+    if command.kind != "debt" or not command.reference.startswith(ISSUED):
+        return None
+    detail = f"debt that is issued at the venue is priced then; a reference does not begin with {ISSUED!r}"
+    return Reason.INVALID_EXTERNALITY_TERMS, detail
+
+
 def _check_parties(context: Context, command: ReportExternality) -> Violation | None:
     source = context.agents.get(command.source)
     if source is None:
@@ -181,8 +195,8 @@ def _find_module(context: Context, modules: ModuleDirectory | None, found: Suffe
     return None
 
 
-def _check_attester(context: Context, attester: AgentRecord, found: Suffering) -> Violation | None:
-    """Return whose owner the attester is of, of all those whom it concerns."""
+def check_attester(context: Context, attester: AgentRecord, found: Suffering) -> Violation | None:
+    """Return whose owner the attester is of, of all those whom something concerns that is priced."""
     for name in (found.source, found.module_owner, *list(found.shares)):
         party = context.agents.get(name)
         if party is not None and party.owner == attester.owner:
@@ -194,7 +208,7 @@ def _check_attester(context: Context, attester: AgentRecord, found: Suffering) -
 
 
 def _count_affected(
-    context: Context, modules: ModuleDirectory, found: Suffering, command: ReportExternality
+    context: Context, modules: ModuleDirectory, found: Suffering, command: ReportExternality, priced_us: int
 ) -> Violation | None:
     """Split the levy among the owners of the modules that count, by severity."""
     rows = [(each.module, each.severity) for each in command.affected]
@@ -207,7 +221,7 @@ def _count_affected(
         return Reason.NOTHING_AFFECTED, detail
     if found.kind == "coupling":
         found.units = severity
-        found.amount = min(found.rate * severity // _WHOLE, context.settings.max_coupling_tax)
+        found.amount = min(found.rate * severity // _WHOLE, context.setting_at("max_coupling_tax", priced_us))
     else:
         problem = _price(context, found, command.units or 1)
         if problem is not None:
@@ -254,4 +268,4 @@ def _price(context: Context, found: Suffering, units: int) -> Violation | None:
 
 
 def _nothing(found: Suffering) -> Violation:
-    return Reason.NOTHING_AFFECTED, f"it comes to nothing at the present rate of {found.rate} for {found.kind}"
+    return Reason.NOTHING_AFFECTED, f"it comes to nothing at the rate of {found.rate} for {found.kind}"

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
 from exchange.mechanisms.externalities.assessing import (
+    ISSUED,
     KINDS,
     PUBLIC,
     ModuleDirectory,
-    assess,
     assess_debt,
+    check_attester,
     double,
+    examine,
+    price,
     rate_of,
 )
 from exchange.mechanisms.externalities.declaring import FORGET, RETURN_BOND, Declaring
@@ -112,12 +115,17 @@ class Externalities(Mechanism):
     def report(self, agent: AgentRecord, command: ReportExternality) -> Outcome:
         """Take a report: hold the stake, and of the source what it costs; what it does not have, it owes."""
         context, settings = self.context, self.context.settings
-        found = assess(context, self.modules, agent, command)
+        found = examine(context, self.modules, command)
         if not isinstance(found, Suffering):
             return context.reject(command, *found)
         change = self.declaring.find(found, command.change) if found.kind == "coupling" else None
         if change is not None and not isinstance(change, Change):
             return context.reject(command, *change)
+        # What was declared is priced as it was then: whoever declares knows what it will cost.
+        priced_us = found.changed_us if change is None else change.declared_us
+        problem = price(context, self.modules, found, command, priced_us) or check_attester(context, agent, found)
+        if problem is not None:
+            return context.reject(command, *problem)
         if found.kind == "coupling" and change is None:
             double(found)
         levy = Levy(self._last_number + 1, found, agent.agent_id, settings.externality_stake, context.time_us)
@@ -158,9 +166,7 @@ class Externalities(Mechanism):
             return
         self._last_number += 1
         levy = Levy(self._last_number, found, "", 0, context.time_us)
-        levy.reference = f"debts:{fact.token}"
-        if levy.key(context.agents[fact.issuer].owner) in self.reported:
-            return
+        levy.reference = f"{ISSUED}{fact.token}"
         self._index(levy)
         self._collect(levy)
         self._tally.count("reported_total", found.kind)
@@ -381,8 +387,8 @@ class Externalities(Mechanism):
             ("declared_changes", "Declared changes of which the bond has not returned.", {}, len(changes)),
             ("change_bond_credits", "What is in these bonds, in whole credits.", {}, bonds),
         ]
-        text = "What one unit of a kind costs now, in whole credits."
-        rows += [("rate_credits", text, {"kind": kind}, rate_of(self.context, kind)) for kind in KINDS]
+        text, now_us = "What one unit of a kind costs now, in whole credits.", self.context.time_us
+        rows += [("rate_credits", text, {"kind": kind}, rate_of(self.context, kind, now_us)) for kind in KINDS]
         return [*rows, *self._tally.rows()]
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────

@@ -91,7 +91,7 @@ class Queries:
         rates = [
             RateView(
                 kind=kind,
-                rate=rate_of(context, kind),
+                rate=rate_of(context, kind, context.time_us),
                 unit=_UNITS[kind],
                 cap=settings.max_coupling_tax if kind == "coupling" else settings.max_externality_levy,
             )
