@@ -32,6 +32,9 @@ ROOMS = (
 GROUP = "exchange_core"
 """Names the one shared library behind the modules."""
 
+PROBE = "#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n"
+"""Next to nothing, which compiles where the core does."""
+
 CHOICES = ("", "0", "1")
 
 
@@ -83,7 +86,7 @@ class CompileCore(BuildHookInterface[Any]):
 def compile_core(root: Path, target: Path) -> list[Path]:
     """Compile the rooms below ``root`` into ``target``; return the modules that were made."""
     from mypyc.build import mypycify
-    from setuptools import Distribution
+    from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
     class ParallelBuild(build_ext):
@@ -100,13 +103,26 @@ def compile_core(root: Path, target: Path) -> list[Path]:
             self.compiler.compile = compile_each
             super().build_extensions()
 
+    scratch = str(target / "build")
+
+    def build(extensions: list[Any]) -> None:
+        # Nothing is read from the project's own configuration: this builds modules, not a package.
+        known = {"name": "exchange", "ext_modules": extensions, "cmdclass": {"build_ext": ParallelBuild}}
+        command = Distribution(known).get_command_obj("build_ext")
+        command.build_lib, command.build_temp = str(target), scratch
+        command.ensure_finalized()
+        command.run()
+
     before = Path.cwd()
     os.chdir(root)
     try:
         sources = [str(path) for room in ROOMS for path in find_sources(Path(room))]
+        # Mypyc works for a minute before it asks for a C compiler; without one that is in vain.
+        probe = target / "probe.c"
+        probe.write_text(PROBE)
+        build([Extension("probe", [str(probe)])])
         # What the other rooms import need not be installed yet.
         options = ["--follow-imports=silent", "--ignore-missing-imports"]
-        scratch = str(target / "build")
         # As a file per module, which several processors can share: one file of all takes minutes more.
         extensions = mypycify(
             [*options, *sources],
@@ -124,16 +140,12 @@ def compile_core(root: Path, target: Path) -> list[Path]:
                 # The linker inlines over the borders of files, with as many processes as there are processors.
                 extension.extra_compile_args.append("-flto")
                 extension.extra_link_args.extend(["-O3", "-flto=auto"])
-        # Nothing is read from the project's own configuration: this builds modules, not a package.
-        known = {"name": "exchange", "ext_modules": extensions, "cmdclass": {"build_ext": ParallelBuild}}
-        build = Distribution(known).get_command_obj("build_ext")
-        build.build_lib, build.build_temp = str(target), scratch
-        build.ensure_finalized()
-        build.run()
+        build(extensions)
     finally:
         os.chdir(before)
     shutil.rmtree(scratch)
-    return sorted(path for path in target.rglob("*") if path.suffix in {".so", ".pyd"})
+    modules = [path for path in target.rglob("*") if path.suffix in {".so", ".pyd"}]
+    return sorted(path for path in modules if path.name.partition(".")[0] != "probe")
 
 
 def find_sources(room: Path) -> list[Path]:

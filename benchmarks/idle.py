@@ -25,7 +25,8 @@ from benchmarks.report import Report
 from exchange.adapters._jwt import Prefix, Signer
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import find_server, server_config
-from exchange.daemon.venue_files import VenueFiles, create_venue
+from exchange.adapters.venue_files import VenueFiles
+from exchange.daemon.creation import create_venue
 
 __all__ = ["Site", "Swarm", "ack_times", "p99_ms", "run"]
 

@@ -17,8 +17,8 @@ from exchange.adapters import bus
 from exchange.adapters.embedded_server import EmbeddedServer
 from exchange.adapters.journal import Journal, create_stream
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.adapters.venue_files import VenueFiles
 from exchange.daemon.host import Host
-from exchange.daemon.venue_files import VenueFiles
 from exchange.engine import Batch
 
 __all__ = ["AGENT", "MARKET", "MID", "levels_of", "store"]

@@ -10,8 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exchange.cli._asking import print_done
 from exchange.cli._names import MaybeAmount, check_agent_id
-from exchange.cli._output import CliError, Json, print_json, print_pairs, print_table, say
+from exchange.cli._output import CliError, Json, print_json, print_pairs, print_table
 from exchange.cli._revoking import load_keyring, reconcile_, revoke_, rotate_
 from exchange.cli._venue import Venue
 from exchange.messages.base import Role
@@ -172,7 +173,8 @@ async def _set_state(venue: Venue, name: str, state: str, json: bool) -> None:
             await change(name)
         except NoChange:
             changed = False
-    if json:
-        print_json({"agent": name, "state": state, "changed": changed})
-    else:
-        say(f"{name} is {state}." if changed else f"{name} was {state} already.")
+    print_done(
+        {"agent": name, "state": state, "changed": changed},
+        json,
+        f"{name} is {state}." if changed else f"{name} was {state} already.",
+    )

@@ -140,8 +140,11 @@ def _explain(error: Exception) -> str | None:
     """Return what to tell a user about an error, or None for a bug of ours, which shows itself."""
     if isinstance(error, CliError):
         return str(error)
-    # Imported only now: most commands end well, and some need none of these.
+    # Imported only now: most commands end well, and most others by what the SDK raises.
     from agent_sdk.errors import ExchangeError
+
+    if isinstance(error, ExchangeError):
+        return str(error) or type(error).__name__
     from exchange.adapters.bus import BusError
     from exchange.adapters.credentials import CredentialError
     from exchange.adapters.embedded_server import EmbeddedServerError
@@ -151,8 +154,7 @@ def _explain(error: Exception) -> str | None:
     from exchange.daemon import DaemonError
 
     expected = (
-        ExchangeError, BusError, CredentialError, EmbeddedServerError, JournalMissing, Replaced, ConfigError,
-        DaemonError, AttestError,
+        BusError, CredentialError, EmbeddedServerError, JournalMissing, Replaced, ConfigError, DaemonError, AttestError,
     )  # fmt: skip
     if isinstance(error, expected):
         return str(error) or type(error).__name__

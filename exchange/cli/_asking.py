@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from exchange.cli._output import CliError, print_json, print_pairs, print_table, say
 
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
     from agent_sdk import Agent
     from exchange.cli._venue import Venue
 
-__all__ = ["ask", "follow", "print_all", "print_one", "when"]
+__all__ = ["ForSeconds", "ask", "follow", "print_all", "print_done", "print_one", "when"]
 
 T = TypeVar("T")
+
+ForSeconds = Annotated[float | None, Parameter(validator=Number(gt=0))]
+"""How long to follow something; as long as it takes where it is None."""
 
 _LOOK_S: Final = 0.5
 
@@ -84,6 +89,15 @@ def follow(
 def when(time_us: int | None) -> str | None:
     """Return a time for people."""
     return None if time_us is None else f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def print_done(thing: object, json: bool, *said: str) -> None:
+    """Print what a command has come to: all of it as JSON, or in sentences, a line each."""
+    if json:
+        print_json(msgspec.to_builtins(thing))
+        return
+    for line in said:
+        say(line)
 
 
 def print_one(thing: object, json: bool, pairs: Iterable[tuple[str, object]]) -> None:

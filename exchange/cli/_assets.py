@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from exchange.cli._asking import print_done
 from exchange.cli._names import Amount
-from exchange.cli._output import CliError, Json, print_json, print_table, say
+from exchange.cli._output import CliError, Json, print_json, print_table
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -45,10 +46,11 @@ def add_(
         Agent that alone may issue and retire it (default: the operator).
     """
     created = asyncio.run(_add(venue or Venue(), name, decimals, issuer))
-    if json:
-        print_json({"asset": name, "decimals": decimals, "created": created})
-    else:
-        say(f"asset {name} {'registered' if created else 'exists'}, {decimals} decimals.")
+    print_done(
+        {"asset": name, "decimals": decimals, "created": created},
+        json,
+        f"asset {name} {'registered' if created else 'exists'}, {decimals} decimals.",
+    )
 
 
 async def _add(venue: Venue, name: str, decimals: int, issuer: str | None) -> bool:
@@ -96,10 +98,7 @@ def issue_(asset: str, agent: str, quantity: Amount, /, *, venue: Venue | None =
         How many whole units.
     """
     asyncio.run(_issue(venue or Venue(), asset, agent, quantity))
-    if json:
-        print_json({"asset": asset, "agent": agent, "quantity": quantity})
-    else:
-        say(f"{agent} got {quantity:,f} {asset}.")
+    print_done({"asset": asset, "agent": agent, "quantity": quantity}, json, f"{agent} got {quantity:,f} {asset}.")
 
 
 async def _issue(venue: Venue, asset: str, agent: str, quantity: Decimal) -> None:

@@ -9,11 +9,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
-from exchange.cli._asking import ask, print_all, print_one, when
+from exchange.cli._asking import ask, print_all, print_done, print_one, when
 from exchange.cli._names import Amount
-from exchange.cli._output import CliError, Json, print_json, say
+from exchange.cli._output import CliError, Json
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -88,10 +86,11 @@ def issue_(
         return await agent.debts.get(token)
 
     found = ask(venue, issue)
-    if json:
-        print_json(msgspec.to_builtins(found))
-    else:
-        say(f"debt {found.id} of {found.principal_hours:f} h waits for signatures until {when(found.sign_by_us)}.")
+    print_done(
+        found,
+        json,
+        f"debt {found.id} of {found.principal_hours:f} h waits for signatures until {when(found.sign_by_us)}.",
+    )
 
 
 def _read_beneficiary(text: str) -> tuple[str, int]:
@@ -159,10 +158,9 @@ def offer_(
         Agent that may take it (default: anybody).
     """
     number = ask(venue, lambda agent: agent.debts.offer(token, pay, taker=taker))
-    if json:
-        print_json({"token": token, "offer": number})
-    else:
-        say(f"offer {number}: take it with `exchange debt take {token} {number}`.")
+    print_done(
+        {"token": token, "offer": number}, json, f"offer {number}: take it with `exchange debt take {token} {number}`."
+    )
 
 
 def auction_(
@@ -255,10 +253,9 @@ def repay_(
         Where the work is.
     """
     claim = ask(venue, lambda agent: agent.debts.repay(token, hours, reference))
-    if json:
-        print_json({"token": token, "claim": claim})
-    else:
-        say(f"claim {claim}: confirm it with `exchange debt confirm {claim}`.")
+    print_done(
+        {"token": token, "claim": claim}, json, f"claim {claim}: confirm it with `exchange debt confirm {claim}`."
+    )
 
 
 def confirm_(claim: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -270,10 +267,7 @@ def confirm_(claim: int, /, *, venue: Venue | None = None, json: Json = False) -
         Number of the claim.
     """
     ask(venue, lambda agent: agent.debts.confirm(claim))
-    if json:
-        print_json({"claim": claim, "confirmed": True})
-    else:
-        say(f"claim {claim}: confirmed.")
+    print_done({"claim": claim, "confirmed": True}, json, f"claim {claim}: confirmed.")
 
 
 # ── asking ──────────────────────────────────────────────────────────────────────────────────────
@@ -397,10 +391,7 @@ def _do(venue: Venue | None, token: int, json: bool, act: Callable[[Agent], Awai
         return await agent.debts.get(token)
 
     found = ask(venue, done)
-    if json:
-        print_json(msgspec.to_builtins(found))
-    else:
-        say(f"debt {token}: {told}.")
+    print_done(found, json, f"debt {token}: {told}.")
 
 
 def _missing(token: int) -> str:

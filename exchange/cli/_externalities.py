@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, print_all, print_one, when
+from exchange.cli._asking import ask, print_all, print_done, print_one, when
 from exchange.cli._names import Amount
 from exchange.cli._output import CliError, Json, print_json, say
 from exchange.cli._venue import Venue
@@ -38,12 +38,11 @@ def declare_(module: str, /, *, bond: Amount, venue: Venue | None = None, json: 
         Credits that pay first; what is left returns after a week.
     """
     found = ask(venue, lambda agent: agent.externalities.declare(module, bond))
-    if json:
-        print_json(msgspec.to_builtins(found))
-    else:
-        say(
-            f"change {found.change} of {module} is declared; what is left of {bond:f} returns {when(found.returns_us)}."
-        )
+    print_done(
+        found,
+        json,
+        f"change {found.change} of {module} is declared; what is left of {bond:f} returns {when(found.returns_us)}.",
+    )
 
 
 def report_(
@@ -100,12 +99,11 @@ def report_(
         )  # fmt: skip
 
     found = ask(venue, report)
-    if json:
-        print_json(msgspec.to_builtins(found))
-        return
-    say(
+    print_done(
+        found,
+        json,
         f"externality {found.externality} costs {source} {found.amount:f}, of which {found.held:f} is held; "
-        f"it may be disputed until {when(found.final_at_us)}. At stake: {found.stake:f}."
+        f"it may be disputed until {when(found.final_at_us)}. At stake: {found.stake:f}.",
     )
 
 
@@ -126,10 +124,7 @@ def accept_(externality: int, /, *, venue: Venue | None = None, json: Json = Fal
         Number of the levy.
     """
     ask(venue, lambda agent: agent.externalities.accept(externality))
-    if json:
-        print_json({"externality": externality, "accepted": True})
-    else:
-        say(f"externality {externality} is final.")
+    print_done({"externality": externality, "accepted": True}, json, f"externality {externality} is final.")
 
 
 def list_(*, everybodys: bool = False, venue: Venue | None = None, json: Json = False) -> None:

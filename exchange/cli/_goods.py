@@ -8,13 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, follow, print_all, print_one, when
+from exchange.cli._asking import ForSeconds, ask, follow, print_all, print_done, print_one, when
 from exchange.cli._names import MaybeAmount
-from exchange.cli._output import CliError, Json, print_json, say
+from exchange.cli._output import CliError, Json
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -128,11 +127,12 @@ def propose_(
             message = f"--cap-{flag[2:]} bounds what {flag} asks for, which is not given"
             raise CliError(message)
     good = ask(venue, propose)
-    if json:
-        print_json(msgspec.to_builtins(good))
-    else:
-        say(f"good {good.id} takes pledges until {when(good.deadline_us)}: {_counted(good, good.threshold)}.")
-        say(f"Follow it with `exchange good follow {good.id}`.")
+    print_done(
+        good,
+        json,
+        f"good {good.id} takes pledges until {when(good.deadline_us)}: {_counted(good, good.threshold)}.",
+        f"Follow it with `exchange good follow {good.id}`.",
+    )
 
 
 def _check_one(what: str, given: dict[str, object], *, needed: bool = False) -> None:
@@ -185,10 +185,11 @@ def pledge_(
     """
     minutes = _minutes(work, "--work") or 0
     bond = ask(venue, lambda agent: agent.assurance.pledge(good, credits or 0, minutes=minutes))
-    if json:
-        print_json({"good": good, "credits": credits or 0, "minutes": minutes, "bond": bond})
-    else:
-        say(f"pledged for good {good}: {_given(credits, minutes)}" + (f", with a bond of {bond:f}." if bond else "."))
+    print_done(
+        {"good": good, "credits": credits or 0, "minutes": minutes, "bond": bond},
+        json,
+        f"pledged for good {good}: {_given(credits, minutes)}" + (f", with a bond of {bond:f}." if bond else "."),
+    )
 
 
 def _given(credits_: Decimal | None, minutes: int) -> str:
@@ -223,10 +224,9 @@ def confirm_(good: int, /, *, venue: Venue | None = None, json: Json = False) ->
         return await agent.assurance.get(good)
 
     found = ask(venue, confirm)
-    if json:
-        print_json(msgspec.to_builtins(found))
-    else:
-        say(f"confirmed good {good}: {found.confirmed:f} of {found.voting:f} credits; it is {found.state}.")
+    print_done(
+        found, json, f"confirmed good {good}: {found.confirmed:f} of {found.voting:f} credits; it is {found.state}."
+    )
 
 
 def withdraw_(good: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -238,10 +238,11 @@ def withdraw_(good: int, /, *, venue: Venue | None = None, json: Json = False) -
         Number of the good.
     """
     ask(venue, lambda agent: agent.assurance.withdraw(good))
-    if json:
-        print_json({"good": good, "state": "withdrawn"})
-    else:
-        say(f"good {good} is withdrawn; what was in escrow for the bonus is back.")
+    print_done(
+        {"good": good, "state": "withdrawn"},
+        json,
+        f"good {good} is withdrawn; what was in escrow for the bonus is back.",
+    )
 
 
 def list_(*, mine: bool = False, venue: Venue | None = None, json: Json = False) -> None:
@@ -332,7 +333,7 @@ def follow_(
     good: int,
     /,
     *,
-    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seconds: ForSeconds = None,
     venue: Venue | None = None,
     json: Json = False,
 ) -> None:

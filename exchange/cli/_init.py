@@ -21,7 +21,7 @@ from exchange.messages.base import CREDIT_DECIMALS
 if TYPE_CHECKING:
     from exchange.adapters.credentials import Keyring
     from exchange.adapters.nsc import NscSource
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.messages.admin import Genesis, Settings
 
 __all__ = ["init"]
@@ -147,7 +147,7 @@ async def _init(
     source: NscSource | None,
     json: bool,
 ) -> None:
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
 
     if nats is None and beginning.replicas != 1:
         message = "--replicas needs a cluster: give its URL with --nats"
@@ -261,7 +261,7 @@ async def _create(files: VenueFiles, url: str, creds: Path, operator: str, begin
     from nats.errors import Error as NatsError
 
     from exchange.adapters.fenced_log import NoAnswer
-    from exchange.daemon.venue_files import create_venue
+    from exchange.daemon.creation import create_venue
 
     try:
         async with connected(url, creds) as client:

@@ -12,9 +12,10 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from exchange.cli._asking import print_done
 from exchange.cli._assets import Decimals, register
 from exchange.cli._names import Amount, MaybeAmount
-from exchange.cli._output import CliError, Json, print_json, print_table, say
+from exchange.cli._output import CliError, Json, print_json, print_table
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -95,10 +96,7 @@ def add_(
     }
     new_asset = decimals if create_asset else None
     facts = asyncio.run(_add(venue or Venue(), name, base, terms, new_asset))
-    if json:
-        print_json(facts)
-    else:
-        say(f"market {name} is open: {base} against credits, tick {tick:f}, phase {facts['phase']}.")
+    print_done(facts, json, f"market {name} is open: {base} against credits, tick {tick:f}, phase {facts['phase']}.")
 
 
 async def _add(venue: Venue, name: str, base: str, terms: dict[str, Any], decimals: int | None) -> dict[str, Any]:
@@ -187,7 +185,8 @@ async def _set_state(venue: Venue, name: str, state: Any, auction: int, json: bo
         except NoChange:
             changed = False
         phase = (await operator.market(name)).phase
-    if json:
-        print_json({"market": name, "phase": phase, "changed": changed})
-    else:
-        say(f"market {name} is in phase {phase}{'' if changed else ' already'}.")
+    print_done(
+        {"market": name, "phase": phase, "changed": changed},
+        json,
+        f"market {name} is in phase {phase}{'' if changed else ' already'}.",
+    )

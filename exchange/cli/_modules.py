@@ -8,11 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from exchange.cli._asking import ask, print_all, print_one, when
+from exchange.cli._asking import ask, print_all, print_done, print_one, when
 from exchange.cli._names import Amount, MaybeAmount
-from exchange.cli._output import Json, print_json, say
+from exchange.cli._output import Json
 from exchange.cli._venue import Venue
 from exchange.messages.property import Regime
 
@@ -32,10 +30,7 @@ __all__ = [
 def _changed(venue: Venue | None, json: Json, module: str, act: Callable[[Agent], Awaitable[int]], told: str) -> None:
     """Do what changes a module, and tell its fencing token."""
     token = ask(venue, act)
-    if json:
-        print_json({"module": module, "fencing_token": token})
-    else:
-        say(f"{told}; its fencing token is {token}.")
+    print_done({"module": module, "fencing_token": token}, json, f"{told}; its fencing token is {token}.")
 
 
 # ── modules and who may write ───────────────────────────────────────────────────────────────────
@@ -160,12 +155,9 @@ def may_write_(module: str, /, *, agent: str | None = None, venue: Venue | None 
         Agent to ask about (default: the one that asks).
     """
     found = ask(venue, lambda me: me.property.may_write(module, agent), _missing(module))
-    if json:
-        print_json(msgspec.to_builtins(found))
-    else:
-        may = "may write" if found.may_write else "may not write"
-        until = f", until {when(found.until_us)}" if found.until_us else ""
-        say(f"{found.agent} {may} to {module}{until}; the fencing token is {found.fencing_token}.")
+    may = "may write" if found.may_write else "may not write"
+    until = f", until {when(found.until_us)}" if found.until_us else ""
+    print_done(found, json, f"{found.agent} {may} to {module}{until}; the fencing token is {found.fencing_token}.")
     return 0 if found.may_write else 1
 
 
@@ -256,10 +248,11 @@ def offer_(
         The only agent that may buy it (default: anybody).
     """
     number = ask(venue, lambda agent: agent.property.offer(module, price, buyer=buyer))
-    if json:
-        print_json({"module": module, "offer": number})
-    else:
-        say(f"{module} is for sale for {price:f} to {buyer or 'anybody'} (offer {number}).")
+    print_done(
+        {"module": module, "offer": number},
+        json,
+        f"{module} is for sale for {price:f} to {buyer or 'anybody'} (offer {number}).",
+    )
 
 
 def buy_(
@@ -308,10 +301,11 @@ def auction_(
     """
     seconds = closes_in.total_seconds()
     ask(venue, lambda agent: agent.property.auction(module, reserve=reserve or 0, closes_in=seconds))
-    if json:
-        print_json({"module": module, "closes_in_seconds": seconds})
-    else:
-        say(f"{module} is auctioned; bid with `exchange module bid {module} PRICE`.")
+    print_done(
+        {"module": module, "closes_in_seconds": seconds},
+        json,
+        f"{module} is auctioned; bid with `exchange module bid {module} PRICE`.",
+    )
 
 
 def bid_(module: str, price: Amount, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -325,10 +319,7 @@ def bid_(module: str, price: Amount, /, *, venue: Venue | None = None, json: Jso
         Most credits to pay; they are held until the close.
     """
     ask(venue, lambda agent: agent.property.bid(module, price))
-    if json:
-        print_json({"module": module, "price": f"{price:f}"})
-    else:
-        say(f"bid {price:f} for {module}.")
+    print_done({"module": module, "price": f"{price:f}"}, json, f"bid {price:f} for {module}.")
 
 
 def withdraw_bid_(module: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -340,10 +331,7 @@ def withdraw_bid_(module: str, /, *, venue: Venue | None = None, json: Json = Fa
         Name of the module.
     """
     ask(venue, lambda agent: agent.property.withdraw_bid(module))
-    if json:
-        print_json({"module": module, "price": None})
-    else:
-        say(f"the bid for {module} is taken back.")
+    print_done({"module": module, "price": None}, json, f"the bid for {module} is taken back.")
 
 
 def bids_(*, venue: Venue | None = None, json: Json = False) -> None:
@@ -366,10 +354,9 @@ def claim_(module: str, /, *, venue: Venue | None = None, json: Json = False) ->
         Name of the module.
     """
     claimed = ask(venue, lambda agent: agent.property.claim(module))
-    if json:
-        print_json(msgspec.to_builtins(claimed))
-    else:
-        say(f"{module} is claimed until {when(claimed.lapses_at_us)}; have work on it attested by then.")
+    print_done(
+        claimed, json, f"{module} is claimed until {when(claimed.lapses_at_us)}; have work on it attested by then."
+    )
 
 
 # ── rentals ─────────────────────────────────────────────────────────────────────────────────────
@@ -404,10 +391,11 @@ def let_(
     seconds = round(term.total_seconds())
     fields: dict[str, Any] = {"term_seconds": seconds, "exclusive": exclusive, "renter": renter}
     number = ask(venue, lambda agent: agent.property.offer_rental(module, price, **fields))
-    if json:
-        print_json({"module": module, "offer": number})
-    else:
-        say(f"write access to {module} is to let for {price:f}; take it with `exchange module rent {number}`.")
+    print_done(
+        {"module": module, "offer": number},
+        json,
+        f"write access to {module} is to let for {price:f}; take it with `exchange module rent {number}`.",
+    )
 
 
 def rent_(offer: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -433,11 +421,9 @@ def end_rental_(rental: int, /, *, venue: Venue | None = None, json: Json = Fals
 
 
 def _told_rental(change: RentalChange, json: Json) -> None:
-    if json:
-        print_json(msgspec.to_builtins(change))
-        return
     money = f"; {change.paid:f} was paid, {change.refunded:f} came back" if change.paid or change.refunded else ""
-    say(f"rental {change.rental} ends {when(change.ends_us)}, with fencing token {change.fencing_token}{money}.")
+    ends = f"ends {when(change.ends_us)}, with fencing token {change.fencing_token}"
+    print_done(change, json, f"rental {change.rental} {ends}{money}.")
 
 
 def rentals_(*, venue: Venue | None = None, json: Json = False) -> None:
@@ -501,8 +487,5 @@ def withdraw_deposit_(module: str, amount: Amount, /, *, venue: Venue | None = N
 
 
 def _told_deposit(change: ModuleDeposit, json: Json) -> None:
-    if json:
-        print_json(msgspec.to_builtins(change))
-        return
     lasts = f" and lasts until {when(change.exhausted_at_us)}" if change.exhausted_at_us else ""
-    say(f"{change.module} is worth {change.value:f}; its deposit is {change.deposit:f}{lasts}.")
+    print_done(change, json, f"{change.module} is worth {change.value:f}; its deposit is {change.deposit:f}{lasts}.")

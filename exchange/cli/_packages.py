@@ -9,12 +9,11 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, follow, print_all, print_one, when
-from exchange.cli._output import CliError, Json, print_json, say
+from exchange.cli._asking import ForSeconds, ask, follow, print_all, print_done, print_one, when
+from exchange.cli._output import CliError, Json
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -80,11 +79,12 @@ def open_(
         return await agent.packages.get(opened.id)
 
     auction = ask(venue, post)
-    if json:
-        print_json(msgspec.to_builtins(auction))
-    else:
-        say(f"auction {auction.id} of {len(items)} items takes bids until {when(auction.closes_at_us)}.")
-        say(f"Follow it with `exchange package follow {auction.id}`.")
+    print_done(
+        auction,
+        json,
+        f"auction {auction.id} of {len(items)} items takes bids until {when(auction.closes_at_us)}.",
+        f"Follow it with `exchange package follow {auction.id}`.",
+    )
 
 
 def list_(*, venue: Venue | None = None, json: Json = False) -> None:
@@ -184,10 +184,7 @@ def bid_(
     packages = [_read_package(text) for text in package]
     team = dict(_read_member(text) for text in member)
     placed = ask(venue, lambda agent: agent.packages.bid(auction, packages, team=team))
-    if json:
-        print_json(msgspec.to_builtins(placed))
-    else:
-        say(f"bid on auction {auction}, version {placed.version}, sealed; {placed.held:f} held.")
+    print_done(placed, json, f"bid on auction {auction}, version {placed.version}, sealed; {placed.held:f} held.")
 
 
 def bids_(*, venue: Venue | None = None, json: Json = False) -> None:
@@ -226,10 +223,7 @@ def sign_(
         Version of the bid that was read.
     """
     signed = ask(venue, lambda agent: agent.packages.sign(auction, bidder, version=version))
-    if json:
-        print_json(msgspec.to_builtins(signed))
-    else:
-        say(f"signed the bid of {bidder} on auction {auction}; {signed.held:f} held.")
+    print_done(signed, json, f"signed the bid of {bidder} on auction {auction}; {signed.held:f} held.")
 
 
 def withdraw_(auction: int, bidder: str | None = None, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -243,10 +237,11 @@ def withdraw_(auction: int, bidder: str | None = None, /, *, venue: Venue | None
         Agent that made the bid, if that is another member of the team (default: this agent).
     """
     ask(venue, lambda agent: agent.packages.withdraw_bid(auction, bidder))
-    if json:
-        print_json({"auction": auction, "bidder": bidder, "state": "withdrawn"})
-    else:
-        say(f"the bid on auction {auction} is withdrawn.")
+    print_done(
+        {"auction": auction, "bidder": bidder, "state": "withdrawn"},
+        json,
+        f"the bid on auction {auction} is withdrawn.",
+    )
 
 
 def cancel_(auction: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -258,17 +253,14 @@ def cancel_(auction: int, /, *, venue: Venue | None = None, json: Json = False) 
         Number of the auction.
     """
     ask(venue, lambda agent: agent.packages.cancel(auction))
-    if json:
-        print_json({"auction": auction, "state": "canceled"})
-    else:
-        say(f"auction {auction} is canceled; its escrow is back.")
+    print_done({"auction": auction, "state": "canceled"}, json, f"auction {auction} is canceled; its escrow is back.")
 
 
 def follow_(
     auction: int,
     /,
     *,
-    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seconds: ForSeconds = None,
     venue: Venue | None = None,
     json: Json = False,
 ) -> None:

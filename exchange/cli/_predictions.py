@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from exchange.cli._asking import ask, print_all, print_one, when
+from exchange.cli._asking import ask, print_all, print_done, print_one, when
 from exchange.cli._names import Amount, MaybeAmount
-from exchange.cli._output import CliError, Json, print_json, say
+from exchange.cli._output import CliError, Json
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def open_(
         raise CliError(message)
     market = ask(venue, open_it)
     text = f"market {market.id} is {market.state}: {market.question}"
-    _tell(market, json, f"{text}; {market.subsidy:f} in escrow for its maker" if market.subsidy else text)
+    print_done(market, json, f"{text}; {market.subsidy:f} in escrow for its maker" if market.subsidy else text)
 
 
 def buy_(
@@ -114,7 +114,7 @@ def buy_(
         Most that they may cost, in credits.
     """
     trade = ask(venue, lambda agent: agent.predictions.buy(market, outcome, shares, max_cost=max_cost))
-    _tell(trade, json, f"bought {shares:f} of {outcome} for {trade.amount:f}; {trade.shares:f} are yours")
+    print_done(trade, json, f"bought {shares:f} of {outcome} for {trade.amount:f}; {trade.shares:f} are yours")
 
 
 def sell_(
@@ -142,7 +142,7 @@ def sell_(
     """
     least = 0 if min_proceeds is None else min_proceeds
     trade = ask(venue, lambda agent: agent.predictions.sell(market, outcome, shares, min_proceeds=least))
-    _tell(trade, json, f"sold {shares:f} of {outcome} for {trade.amount:f}; {trade.shares:f} are yours")
+    print_done(trade, json, f"sold {shares:f} of {outcome} for {trade.amount:f}; {trade.shares:f} are yours")
 
 
 def quote_(
@@ -170,7 +170,7 @@ def quote_(
     """
     found = ask(venue, lambda agent: agent.predictions.quote(market, outcome, shares, side=side))
     verb = "cost" if side == "buy" else "bring"
-    _tell(
+    print_done(
         found, json, f"{shares:f} of {outcome} {verb} {found.amount:f}; its probability is {found.probability:f} then"
     )
 
@@ -210,7 +210,7 @@ def place_(
         return await agent.predictions.place(market, outcome, side, shares, price, time_in_force=kept)
 
     placed = ask(venue, place)
-    _tell(
+    print_done(
         placed, json, f"order {placed.id}: {placed.filled:f} filled for {placed.value:f}, {placed.remaining:f} waiting"
     )
 
@@ -230,7 +230,7 @@ def cancel_(market: int, order: int, /, *, venue: Venue | None = None, json: Jso
         await agent.predictions.cancel(market, order)
         return await agent.predictions.get(market)
 
-    _tell(ask(venue, cancel), json, f"order {order} is canceled")
+    print_done(ask(venue, cancel), json, f"order {order} is canceled")
 
 
 def resolve_(market: int, outcome: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -250,7 +250,7 @@ def resolve_(market: int, outcome: str, /, *, venue: Venue | None = None, json: 
         return await agent.predictions.get(market)
 
     found = ask(venue, resolve, _missing(market))
-    _tell(
+    print_done(
         found, json, f"market {market} is {found.state}: {found.outcome or _VOID}, final at {when(found.final_at_us)}"
     )
 
@@ -319,15 +319,6 @@ def shares_(*, venue: Venue | None = None, json: Json = False) -> None:
         ),
         empty="This agent has no shares.",
     )  # fmt: skip
-
-
-def _tell(thing: object, json: bool, text: str) -> None:
-    import msgspec
-
-    if json:
-        print_json(msgspec.to_builtins(thing))
-    else:
-        say(text)
 
 
 def _missing(market: int) -> str:

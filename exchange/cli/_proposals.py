@@ -8,13 +8,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, follow, print_all, print_one, when
+from exchange.cli._asking import ForSeconds, ask, follow, print_all, print_done, print_one, when
 from exchange.cli._names import Amount
-from exchange.cli._output import CliError, Json, print_json, say
+from exchange.cli._output import CliError, Json
 from exchange.cli._parameters import plain
 from exchange.cli._venue import Venue
 
@@ -145,11 +144,12 @@ def _opened(venue: Venue | None, propose: Callable[[Agent], Awaitable[OpenedProp
         opened = ask(venue, propose)
     except (TypeError, ValueError) as error:
         raise CliError(str(error)) from None
-    if json:
-        print_json(msgspec.to_builtins(opened))
-        return
-    say(f"proposal {opened.id} is voted on; {opened.deposit:f} deposited.")
-    say(f"Follow it with `exchange proposal follow {opened.id}`.")
+    print_done(
+        opened,
+        json,
+        f"proposal {opened.id} is voted on; {opened.deposit:f} deposited.",
+        f"Follow it with `exchange proposal follow {opened.id}`.",
+    )
 
 
 def vote_(
@@ -173,11 +173,9 @@ def vote_(
         How many, where votes are paid for: v of them cost v times v credits in all.
     """
     cast = ask(venue, lambda agent: agent.governance.vote(proposal, in_favour=not against, votes=votes))
-    if json:
-        print_json(msgspec.to_builtins(cast))
-        return
     paid = f"; {plain(cast.paid)} paid" if cast.paid else ""
-    say(f"voted {'against' if against else 'for'} proposal {proposal}, with weight {cast.weight}{paid}.")
+    side = "against" if against else "for"
+    print_done(cast, json, f"voted {side} proposal {proposal}, with weight {cast.weight}{paid}.")
 
 
 def list_(*, ended: bool = False, venue: Venue | None = None, json: Json = False) -> None:
@@ -272,7 +270,7 @@ def follow_(
     proposal: int,
     /,
     *,
-    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seconds: ForSeconds = None,
     venue: Venue | None = None,
     json: Json = False,
 ) -> None:

@@ -21,8 +21,8 @@ from exchange.cli._venue import DEFAULT_DATA, RunFile
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.daemon.restore import Restore, Survey
-    from exchange.daemon.venue_files import VenueFiles
 
 __all__ = ["restore"]
 
@@ -95,8 +95,8 @@ async def _restore(
     from exchange.adapters.fenced_log import NoAnswer
     from exchange.adapters.journal import Replaced
     from exchange.adapters.snapshots import SnapshotCorrupt
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.daemon.restore import NothingLeft, Restore
-    from exchange.daemon.venue_files import VenueFiles
 
     files = VenueFiles(data)
     lock = RunFile(data)

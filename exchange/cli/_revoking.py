@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from exchange.cli._asking import print_done
 from exchange.cli._bus import connected
 from exchange.cli._names import check_agent_id
 from exchange.cli._output import CliError, Json, note, print_json, print_pairs, say
@@ -138,10 +139,11 @@ async def _reconcile_all(venue: Venue, json: bool) -> None:
     async with venue.connect() as operator:
         agents = await operator.agents()
     names = await _reconcile(venue, keyring, agents)
-    if json:
-        print_json({"revoked": names})
-    else:
-        say(f"Revoked the credentials of {', '.join(names)}." if names else "Nothing was left to revoke.")
+    print_done(
+        {"revoked": names},
+        json,
+        f"Revoked the credentials of {', '.join(names)}." if names else "Nothing was left to revoke.",
+    )
 
 
 async def _reconcile(venue: Venue, keyring: Keyring, agents: list[AgentInfo]) -> list[str]:

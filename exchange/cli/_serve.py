@@ -144,7 +144,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _check_directory(data: Path) -> None:
     """Refuse a directory that is there and holds no venue: the disk with the venue may not be mounted."""
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
 
     files = VenueFiles(data)
     # A daemon that was killed while it created the venue has left its run file, if nothing else.
@@ -208,7 +208,7 @@ async def _run_daemon(config: Config, stopping: asyncio.Event, tell: Callable[[D
 
 async def _check_external(config: Config) -> None:
     """Find out whether an external server can be used; the daemon itself would wait for it for ever."""
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
 
     creds = config.nats.journal_creds or VenueFiles(config.data).keys / "journal.creds"
     if config.nats.url is not None and creds.exists():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, print_all, print_one, when
-from exchange.cli._output import Json, print_json, say
+from exchange.cli._asking import ask, print_all, print_done, print_one, when
+from exchange.cli._output import Json
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -158,10 +158,7 @@ def give_up_(
 
 
 def _tell(settlement: int, state: str, json: bool) -> None:
-    if json:
-        print_json({"settlement": settlement, "state": state})
-    else:
-        say(f"settlement {settlement} is {state}.")
+    print_done({"settlement": settlement, "state": state}, json, f"settlement {settlement} is {state}.")
 
 
 def _missing(settlement: int) -> str:

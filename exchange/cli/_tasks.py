@@ -12,9 +12,9 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from exchange.cli._asking import ask, follow, print_all, print_one, when
+from exchange.cli._asking import ForSeconds, ask, follow, print_all, print_done, print_one, when
 from exchange.cli._names import Amount, MaybeAmount
-from exchange.cli._output import CliError, Json, print_json, say
+from exchange.cli._output import CliError, Json
 from exchange.cli._venue import Venue
 
 if TYPE_CHECKING:
@@ -116,11 +116,12 @@ def post_(
         return await agent.tasks.get(posted.id)
 
     task = ask(venue, post)
-    if json:
-        print_json(msgspec.to_builtins(task))
-    else:
-        say(f"task {task.id} takes bids until {when(task.closes_at_us)}, reserve {task.reserve:f}.")
-        say(f"Follow it with `exchange task follow {task.id}`.")
+    print_done(
+        task,
+        json,
+        f"task {task.id} takes bids until {when(task.closes_at_us)}, reserve {task.reserve:f}.",
+        f"Follow it with `exchange task follow {task.id}`.",
+    )
 
 
 def list_(*, skill: str | None = None, mine: bool = False, venue: Venue | None = None, json: Json = False) -> None:
@@ -208,10 +209,7 @@ def bid_(task: int, price: Amount, /, *, venue: Venue | None = None, json: Json 
         Price in credits; in a second-price auction the best is what the work costs you.
     """
     placed = ask(venue, lambda agent: agent.tasks.bid(task, price))
-    if json:
-        print_json(msgspec.to_builtins(placed))
-    else:
-        say(f"bid on task {task}: {price:f}, sealed; {placed.held:f} held.")
+    print_done(placed, json, f"bid on task {task}: {price:f}, sealed; {placed.held:f} held.")
 
 
 def cancel_(task: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
@@ -223,17 +221,14 @@ def cancel_(task: int, /, *, venue: Venue | None = None, json: Json = False) -> 
         Number of the task.
     """
     ask(venue, lambda agent: agent.tasks.cancel(task))
-    if json:
-        print_json({"task": task, "state": "canceled"})
-    else:
-        say(f"task {task} is canceled; its escrow is back.")
+    print_done({"task": task, "state": "canceled"}, json, f"task {task} is canceled; its escrow is back.")
 
 
 def follow_(
     task: int,
     /,
     *,
-    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seconds: ForSeconds = None,
     venue: Venue | None = None,
     json: Json = False,
 ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from agent_sdk import Agent
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
 
 __all__ = ["DEFAULT_DATA", "RunFile", "Running", "Venue", "find_tls", "operator_of", "remember_operator"]
 
@@ -192,7 +192,7 @@ class Venue:
     @property
     def files(self) -> VenueFiles:
         """The files of the data directory."""
-        from exchange.daemon.venue_files import VenueFiles
+        from exchange.adapters.venue_files import VenueFiles
 
         return VenueFiles(self.directory)
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from exchange.adapters.snapshot_copies import SnapshotCopies
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.daemon.determinations import Determinations
-    from exchange.daemon.venue_files import VenueFiles
     from exchange.daemon.verify import Audit
 
 __all__ = ["Source", "find_source", "verify"]
@@ -102,7 +102,7 @@ async def _verify(
     from exchange.adapters.archive import Archive
     from exchange.adapters.journal import Journal
     from exchange.adapters.snapshots import SnapshotStore
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.daemon.verify import audit_journal, read_high_water
 
     files = VenueFiles(data or DEFAULT_DATA)

@@ -21,6 +21,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from exchange.cli._asking import ForSeconds
 from exchange.cli._output import Json, console, print_json
 from exchange.cli._venue import Venue
 
@@ -40,7 +41,7 @@ def watch(
     /,
     *,
     depth: Annotated[int, Parameter(validator=Number(gte=1, lte=1_000))] = 10,
-    seconds: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seconds: ForSeconds = None,
     venue: Venue | None = None,
     json: Json = False,
 ) -> None:

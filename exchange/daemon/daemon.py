@@ -26,7 +26,9 @@ from exchange.adapters.server_admin import ServerAdmin
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.adapters.tar_pit import TarPit
+from exchange.adapters.venue_files import OPERATOR, VenueFiles
 from exchange.daemon.clock_guard import ClockGuard
+from exchange.daemon.creation import create_venue, new_writer
 from exchange.daemon.determiner import Determiner
 from exchange.daemon.guard import Guard
 from exchange.daemon.host import Host
@@ -37,7 +39,6 @@ from exchange.daemon.preserver import Preserver
 from exchange.daemon.recovery import explain_missing, fetch_newer, load_newest
 from exchange.daemon.replica import ClockRefused, Replica, StartOver, TakeoverRefused, stall_handler
 from exchange.daemon.snapshotter import Snapshotter
-from exchange.daemon.venue_files import OPERATOR, VenueFiles, create_venue, new_writer
 from exchange.nats_client import NatsClient
 from exchange.tls import TlsFiles
 

@@ -25,10 +25,10 @@ from exchange.adapters.journal import Journal, JournalMissing, create_stream, de
 from exchange.adapters.records import JournalCorrupt, chain_hash, decode_record
 from exchange.adapters.snapshot_copies import CopiesMissing, SnapshotCopies
 from exchange.adapters.snapshots import Snapshot, SnapshotCorrupt, SnapshotStore, decode_snapshot
+from exchange.daemon.creation import new_writer
 from exchange.daemon.host import Host
 from exchange.daemon.preserve import archive_records, copy_snapshots
 from exchange.daemon.snapshotter import prove
-from exchange.daemon.venue_files import new_writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
 
 __all__ = ["NothingLeft", "Restore", "Survey"]
 

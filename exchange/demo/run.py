@@ -26,7 +26,7 @@ from exchange.demo.report import RunReport
 from exchange.demo.venue import DemoError, PromiseBroken, VenueProcess
 
 if TYPE_CHECKING:
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.daemon.verify import Audit
     from exchange.demo.experiment import Findings
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exchange.adapters.credentials import Keyring
+from exchange.adapters.venue_files import VenueFiles
 from exchange.daemon import DaemonError
-from exchange.daemon.venue_files import VenueFiles
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

@@ -359,6 +359,15 @@ def test_every_command_has_help(call: Call, command: str) -> None:
     assert "Usage: exchange" in done.stdout
 
 
+def test_what_only_asks_does_not_load_the_engine(venue: Serving) -> None:
+    """Loading is most of what a short command takes, and of the engine it needs nothing."""
+    done = run("agent", "list", "--data", venue.data, env=environment(PYTHONPROFILEIMPORTTIME="1"))
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "agent_sdk" in loaded
+    assert {name for name in loaded if name.startswith(("exchange.daemon", "exchange.engine"))} == set()
+
+
 def test_commands_without_a_venue_say_how_to_find_one(tmp_path: Path) -> None:
     """The next step is named."""
     done = run("status", "--data", tmp_path / "absent")

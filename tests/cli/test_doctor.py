@@ -16,8 +16,9 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, stream_config
 from exchange.adapters.poison_file import PoisonedDeadline, PoisonFile, PoisonNote
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.adapters.venue_files import VenueFiles
 from exchange.daemon import Daemon, doctor
-from exchange.daemon.venue_files import VenueFiles, create_venue
+from exchange.daemon.creation import create_venue
 from exchange.mechanisms.quarantine import quarantine_digest
 from exchange.messages.orders import CancelOrder
 from tests.cli.program import Serving, run, run_json

@@ -20,8 +20,8 @@ from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal
 from exchange.adapters.records import GENESIS_HASH, chain_hash, decode_record, encode_record
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.adapters.venue_files import VenueFiles
 from exchange.daemon import Host
-from exchange.daemon.venue_files import VenueFiles
 from exchange.daemon.verify import audit_journal
 from exchange.engine import Batch, Outputs
 from exchange.engine.genesis import genesis_batch

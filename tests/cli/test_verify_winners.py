@@ -10,9 +10,9 @@ import pytest
 from exchange.adapters import bus
 from exchange.adapters.embedded_server import EmbeddedServer
 from exchange.adapters.journal import Journal, create_stream
+from exchange.adapters.venue_files import VenueFiles
 from exchange.daemon import Host
 from exchange.daemon.determiner import command_of, open_problems
-from exchange.daemon.venue_files import VenueFiles
 from exchange.daemon.verify import audit_journal
 from exchange.engine.genesis import genesis_batch
 from exchange.messages.admin import RegisterAgent, RevokeAgent, Settings

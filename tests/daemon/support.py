@@ -19,9 +19,9 @@ from nats.aio.client import Client
 from agent_sdk import Agent, connect
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import find_server, server_config
+from exchange.adapters.venue_files import VenueFiles
 from exchange.config import Config, LogSettings, MetricsSettings, NatsSettings
 from exchange.daemon import Daemon
-from exchange.daemon.venue_files import VenueFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -17,9 +17,10 @@ from exchange.adapters.credentials import Keyring
 from exchange.adapters.embedded_server import EmbeddedServer
 from exchange.adapters.high_water import HighWaterFile
 from exchange.adapters.journal import Journal, create_stream
+from exchange.adapters.venue_files import VenueFiles
 from exchange.config import Config, MetricsSettings, NatsSettings
 from exchange.daemon import Daemon, DaemonError
-from exchange.daemon.venue_files import VenueFiles, create_venue
+from exchange.daemon.creation import create_venue
 from tests.daemon.support import (
     WAIT_S,
     External,
@@ -264,7 +265,7 @@ async def test_a_half_created_venue_is_completed(tmp_path: Path, created: str) -
         if created == "keys":
             patch.setattr(EmbeddedServer, "start", die)
         elif created == "server":
-            patch.setattr("exchange.daemon.venue_files.create_stream", die)
+            patch.setattr("exchange.daemon.creation.create_stream", die)
         else:
             patch.setattr(Journal, "append", die)
         with pytest.raises(Killed):

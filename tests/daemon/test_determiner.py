@@ -13,10 +13,11 @@ import pytest
 
 from agent_sdk import Package, connect
 from exchange.adapters.credentials import Keyring
+from exchange.adapters.venue_files import VenueFiles
 from exchange.config import Config, LogSettings, MetricsSettings, NatsSettings, StandbySettings
 from exchange.daemon import Daemon
+from exchange.daemon.creation import create_venue
 from exchange.daemon.determiner import solve_apart
-from exchange.daemon.venue_files import VenueFiles, create_venue
 from exchange.messages.admin import Settings
 from tests.cli.program import Serving, environment, run
 from tests.daemon.support import External, Setting, freeze, running_daemon, wait_until

@@ -13,7 +13,7 @@ import pytest
 from agent_sdk import AgentRevoked, ConnectionEvent, NatsTransport, Refused, connect
 from exchange.adapters.credentials import Keyring
 from exchange.adapters.gateway_limits import GatewayLimits
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from tests.daemon.support import (
     WAIT_S,
     External,

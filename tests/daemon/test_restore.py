@@ -22,10 +22,11 @@ from exchange.adapters.journal import Journal, Replaced, create_stream, delete_s
 from exchange.adapters.records import encode_record
 from exchange.adapters.snapshot_copies import SnapshotCopies
 from exchange.adapters.snapshots import SnapshotStore
+from exchange.adapters.venue_files import VenueFiles
 from exchange.daemon import DaemonError
+from exchange.daemon.creation import create_venue
 from exchange.daemon.host import EPOCHS_SKIPPED
 from exchange.daemon.restore import NothingLeft, Restore
-from exchange.daemon.venue_files import VenueFiles, create_venue
 from exchange.daemon.verify import Audit, audit_journal, read_high_water
 from exchange.engine import Batch, Outputs
 from tests.cli.program import Serving, run, run_json

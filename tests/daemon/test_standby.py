@@ -16,10 +16,10 @@ from exchange.adapters.metrics import Metrics
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.config import Config, LogSettings, MetricsSettings, NatsSettings, SnapshotSettings, StandbySettings
 from exchange.daemon import Daemon, DaemonError, Host, TakeoverRefused
+from exchange.daemon.creation import create_venue
 from exchange.daemon.lease import Lease
 from exchange.daemon.replica import Replica
 from exchange.daemon.snapshotter import Snapshotter
-from exchange.daemon.venue_files import create_venue
 from tests.daemon.support import WAIT_S, External, Setting, running_daemon, set_up_market, wait_until
 
 if TYPE_CHECKING:

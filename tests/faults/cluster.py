@@ -12,7 +12,8 @@ import nats.errors
 
 from exchange.adapters.embedded_server import find_server
 from exchange.adapters.journal import JOURNAL_STREAM
-from exchange.daemon.venue_files import VenueFiles, create_venue
+from exchange.adapters.venue_files import VenueFiles
+from exchange.daemon.creation import create_venue
 from tests.deploy.site import CLUSTER, environment, make_site
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from tests.daemon.support import External
 
 if TYPE_CHECKING:

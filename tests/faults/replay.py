@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from exchange.adapters.archive import Archive
-    from exchange.daemon.venue_files import VenueFiles
+    from exchange.adapters.venue_files import VenueFiles
     from exchange.messages.base import Command
 
 __all__ = ["Handled", "Replay", "journal_client", "stopped_venue"]

@@ -14,7 +14,7 @@ from nats.js.errors import APIError
 
 from exchange.adapters.snapshots import SnapshotStore
 from exchange.cli._venue import RunFile, Running
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from tests.daemon.support import External, wait_until
 from tests.faults.disks import failing_syncs, needs_mount, needs_strace, small_disk
 from tests.faults.record import record

@@ -15,7 +15,7 @@ from agent_sdk import connect
 from agent_sdk.event_models import OrderPlaced
 from exchange.adapters.journal import Journal
 from exchange.adapters.snapshots import SnapshotStore
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from exchange.daemon.verify import audit_journal, read_high_water
 from tests.daemon.support import External
 from tests.faults.record import record

@@ -17,8 +17,8 @@ import pytest
 
 from agent_sdk.session import DEFAULT_TIMEOUT_S
 from exchange.adapters.journal import Journal
+from exchange.adapters.venue_files import VenueFiles
 from exchange.cli._venue import RunFile
-from exchange.daemon.venue_files import VenueFiles
 from exchange.daemon.verify import read_high_water
 from tests.demo.support import processes
 from tests.faults.audit_trails import AuditTrails

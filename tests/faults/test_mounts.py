@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from tests.daemon.support import External
 from tests.faults.disks import bound, needs_mount, vanish
 from tests.faults.record import record

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_sdk import connect
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from exchange.daemon.verify import read_high_water
 from tests.daemon.support import External, wait_until
 from tests.faults.network import Network, needs_namespaces, network

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exchange.adapters.credentials import Keyring
-from exchange.daemon.venue_files import VenueFiles
+from exchange.adapters.venue_files import VenueFiles
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

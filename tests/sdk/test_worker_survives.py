@@ -23,7 +23,7 @@ from agent_sdk import (
     WorkLeaseRenewed,
     connect,
 )
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from exchange.messages.admin import Settings
 from tests.daemon.support import External, freeze
 from tests.faults.venue_process import VenueProcess

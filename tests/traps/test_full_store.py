@@ -14,7 +14,7 @@ import msgspec
 from agent_sdk import ExchangeError, NewOrder
 from exchange.config import Config, LogSettings, MetricsSettings, NatsSettings
 from exchange.daemon import daemon as daemon_module
-from exchange.daemon.venue_files import create_venue
+from exchange.daemon.creation import create_venue
 from tests.daemon.support import External, running_daemon, set_up_market
 from tests.faults.venue_process import free_port
 
