@@ -21,6 +21,9 @@ __all__ = ["Market"]
 _BP: Final = 10_000
 """Basis points in the whole."""
 
+_PLAIN_NOTIONAL_MAX: Final = 2**61
+"""An order worth more takes the slower way: comparing with ``NOTIONAL_MAX`` needs more than a machine word."""
+
 _REFERENCE_US: Final = 60_000_000
 """The reference follows the last trade once a minute, so a run of trades cannot drag it along."""
 
@@ -68,6 +71,15 @@ class Market:
         self.open_orders = 0
         self.volume = 0
         self.trades = 0
+
+    def takes(self, price: int, quantity: int) -> bool:
+        """Return whether an order of this price and quantity surely is in order; ``check_order`` says what is not."""
+        return (
+            price % self.tick == 0
+            and quantity % self.lot == 0
+            and self.min_quantity <= quantity <= self.max_quantity
+            and price * quantity <= _PLAIN_NOTIONAL_MAX
+        )
 
     # ── arithmetic ──────────────────────────────────────────────────────────────────────────────
 

@@ -58,9 +58,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Orders"]
 
-_PLAIN_NOTIONAL_MAX: Final = 2**61
-"""An order worth more takes the slower way: comparing with ``NOTIONAL_MAX`` needs more than a machine word."""
-
 # What runs per order. As constants these are at hand; as names they would be looked up at each use.
 _astuple: Final = astuple
 _order_placed: Final = OrderPlaced
@@ -162,10 +159,11 @@ class Orders(Mechanism):
 
     # ── place ───────────────────────────────────────────────────────────────────────────────────
 
-    def place_order(  # noqa: C901, PLR0912, PLR0915 - in one piece because it is the way of every order
-        self, agent: AgentRecord, command: PlaceOrder
-    ) -> Outcome:
-        """Accept an order, let it trade, and let the rest of it stay, wait or expire."""
+    def place_order(self, agent: AgentRecord, command: PlaceOrder) -> Outcome:
+        """Accept an order, let it trade, and let the rest of it stay, wait or expire.
+
+        This is the way of every order: what only some of them have or need is dealt with elsewhere.
+        """
         context = self.context
         # All at once, because each of them would be looked up by its name, even where this is compiled.
         fields: _PlaceOrderFields = _astuple(command)
@@ -177,22 +175,10 @@ class Orders(Mechanism):
         if market is None:
             return context.reject(command, Reason.UNKNOWN_MARKET, f"no market {market_id}")
         is_plain = (
-            limit is not None
-            and size is not None
-            and order_type == "limit"
-            and time_in_force == "gtc"
-            and limit % market.tick == 0
-            and size % market.lot == 0
-            and size >= market.min_quantity
-            and size <= market.max_quantity
-            and limit * size <= _PLAIN_NOTIONAL_MAX
-            and trigger_price is None
-            and budget is None
-            and display is None
-            and expires_at_us is None
-        )
-        if limit is not None and size is not None and is_plain:
-            # The common case is good as it stands: a plain limit order that may rest.
+            order_type == "limit" and time_in_force == "gtc" and trigger_price is None
+            and budget is None and display is None and expires_at_us is None
+        )  # fmt: skip
+        if is_plain and limit is not None and size is not None and market.takes(limit, size):
             quantity, price, rests = size, limit, True
         else:
             ticket = check_order(market, command, context.time_us)
@@ -202,95 +188,101 @@ class Orders(Mechanism):
         trader = self.traders[agent.agent_id]
         is_buy = side == "buy"
         base = trader.base.get(market_id) or self.open_base(trader, market)
-        if is_buy:
-            balance = trader.credit
-            hold = budget or (
-                price * quantity // market.scale if market.fee_free else market.worst_cost(price, quantity)
-            )
-        else:
-            balance = base
-            hold = quantity
+        balance = trader.credit if is_buy else base
+        hold = (budget or market.worst_cost(price, quantity)) if is_buy else quantity
         best = (market.asks if is_buy else market.bids).best_price
         crosses = best is not None and (price >= best if is_buy else price <= best)
-        is_pledged = market.pledges is not None
         # Most orders pass the rarer guards by these few comparisons.
         if (
-            market.phase != "open"
-            or post_only
-            or client_order_id is not None
+            market.phase != "open" or post_only or client_order_id is not None or market.pledges is not None
+            or hold > balance.available or balance.meters is not None
             or len(trader.orders) >= context.settings.max_open_orders
-            or hold > balance.available
-            or balance.meters is not None
-            or is_pledged
-        ):
+        ):  # fmt: skip
             problem = (
-                (self._check_pledging(market, trader, command, price, quantity) if is_pledged else None)
+                self._check_pledging(market, trader, command, price, quantity)
                 or self._check_placing(market, trader, command, needs_trade=not rests, crosses=crosses)
                 or self.check_funds(balance, hold, is_buy=is_buy)
             )
             if problem is not None:
                 return context.reject(command, problem.reason, problem.detail)
-        order_id = self._last_order_id + 1
-        rests_at_once = rests and not crosses and trigger_price is None and not is_pledged
+        rests_at_once = rests and not crosses and trigger_price is None and market.pledges is None
         order = Order(
-            order_id, trader, market, base, is_buy, quantity, price, hold if rests_at_once else 0,
+            self._last_order_id + 1, trader, market, base, is_buy, quantity, price, hold if rests_at_once else 0,
             order_type, time_in_force, self_trade, client_order_id,
         )  # fmt: skip
         order.post_only = post_only
         if not is_plain:
-            order.display = display or 0
-            order.trigger_price = trigger_price
-            order.expires_at_us = expires_at_us
+            order.display, order.trigger_price, order.expires_at_us = display or 0, trigger_price, expires_at_us
             if time_in_force == "fok" and not self._is_fillable(market, order, price):
                 return context.reject(command, Reason.UNFILLABLE, "it cannot trade in full at once")
-        if market.pledges is not None and not is_buy:
-            market.pledges.open(order)
-        self._last_order_id = order_id
         # One object for all that names the order.
-        named: Any = order_id
-        agent.seq = seq = agent.seq + 1
-        context.deliver(
-            agent,
-            _order_placed(
-                seq=seq,
-                venue_time_us=context.stamp,
-                order_id=named,
-                command_id=command_id,
-                market=market_id,
-                side=side,
-                order_type=order_type,
-                quantity=0 if budget else quantity,
-                price=limit,
-                client_order_id=client_order_id,
-            ),
-        )
+        named: Any = order.order_id
+        self._announce(agent, command_id, order, named, side, 0 if budget else quantity, limit)
+        status: OrderStatus = "new"
         if rests_at_once:
-            context.ledger.hold(balance, hold)
-            if order.display:
-                order.shown = order.display
-            (market.bids if is_buy else market.asks).add(order)
-            context.touched[market] = None
-            trader.orders.add(order)
-            market.open_orders += 1
-            if client_order_id is not None or order.expires_at_us is not None:
-                self._index(order)
-            return _order_outcome(
-                command_id, "accepted", context.stamp, None, None, _order_result(named, "new", 0, quantity)
-            )
-        status: OrderStatus
-        if trigger_price is not None:
-            self.hold_more(order, hold)
-            if market.pledges is not None:
-                market.pledges.adjust(order)
-            market.stops.add(order, trigger_price)
-            self._remember(order)
-            status = "new"
-        else:
+            self._rest_whole(order, balance, hold)
+        elif trigger_price is None:
             status = self.execute(market, order, rests=rests, budget=budget)
+        else:
+            self._wait(order, hold, trigger_price)
         return _order_outcome(
             command_id, "accepted", context.stamp, None, None,
             _order_result(named, status, order.filled, order.remaining, order.filled_value, order.fee),
         )  # fmt: skip
+
+    def _announce(
+        self,
+        agent: AgentRecord,
+        command_id: str,
+        order: Order,
+        named: Any,
+        side: Side,
+        quantity: int,
+        limit: int | None,
+    ) -> None:
+        """Make an order one of the venue's, and tell its agent: it is accepted from here on."""
+        market = order.market
+        if market.pledges is not None and not order.is_buy:
+            market.pledges.open(order)
+        self._last_order_id = order.order_id
+        agent.seq = seq = agent.seq + 1
+        self.context.deliver(
+            agent,
+            _order_placed(
+                seq=seq,
+                venue_time_us=self.context.stamp,
+                order_id=named,
+                command_id=command_id,
+                market=market.market_id,
+                side=side,
+                order_type=order.order_type,
+                quantity=quantity,
+                price=limit,
+                client_order_id=order.client_order_id,
+            ),
+        )
+
+    def _rest_whole(self, order: Order, balance: Balance, hold: int) -> None:
+        """Let an order that meets nobody stand in its book."""
+        market, context = order.market, self.context
+        context.ledger.hold(balance, hold)
+        if order.display:
+            order.shown = order.display
+        (market.bids if order.is_buy else market.asks).add(order)
+        context.touched[market] = None
+        order.trader.orders.add(order)
+        market.open_orders += 1
+        if order.client_order_id is not None or order.expires_at_us is not None:
+            self._index(order)
+
+    def _wait(self, order: Order, hold: int, trigger_price: int) -> None:
+        """Let a stop wait for its trigger."""
+        market = order.market
+        self.hold_more(order, hold)
+        if market.pledges is not None:
+            market.pledges.adjust(order)
+        market.stops.add(order, trigger_price)
+        self._remember(order)
 
     def _check_placing(
         self, market: Market, trader: Trader, command: PlaceOrder, *, needs_trade: bool, crosses: bool
@@ -314,11 +306,13 @@ class Orders(Mechanism):
         self, market: Market, trader: Trader, command: PlaceOrder, price: int, quantity: int
     ) -> Violation | None:
         """Check what only markets have whose settlement is not instant."""
+        pledges = market.pledges
+        if pledges is None:
+            return None
         if command.self_trade_prevention == "none":
             detail = f"nobody owes itself a {market.terms.settlement}: self_trade_prevention must not be none"
             return Violation(Reason.FIELD_NOT_ALLOWED, detail)
-        pledges = market.pledges
-        if command.side == "buy" or pledges is None:
+        if command.side == "buy":
             return None
         return self.check_funds(trader.credit, pledges.needed(pledges.worst_price(price), quantity), is_buy=True)
 
