@@ -194,6 +194,7 @@ class TaskFinal(NamedTuple):
 
     task: int
     is_completed: bool
+    poster: str
     is_critical: bool = False
     is_called_off: bool = False
 
@@ -234,6 +235,7 @@ class UrgentAuctionClosed(NamedTuple):
 
     task: int
     is_awarded: bool
+    poster: str
 
 
 # ── disputes ────────────────────────────────────────────────────────────────────────────────────

@@ -98,7 +98,7 @@ def announce(venue: Council, *facts: Any) -> None:
 
 
 def test_urgent_auctions_that_close_empty_raise_the_premium(venue: Council) -> None:
-    announce(venue, *(UrgentAuctionClosed(n, False) for n in range(10)), UrgentAuctionClosed(11, True))
+    announce(venue, *(UrgentAuctionClosed(n, False, f"o{n}") for n in range(10)), UrgentAuctionClosed(11, True, "o0"))
     assert venue.parameter("urgency_premium_ppm").observed == 10
     venue.advance_to(venue.governance.days.ends_us - 1)  # type: ignore[operator]
     assert venue.parameter("urgency_premium_ppm").value == 250_000
@@ -110,15 +110,39 @@ def test_urgent_auctions_that_close_empty_raise_the_premium(venue: Council) -> N
 def test_critical_tasks_that_fail_raise_the_floor(venue: Council) -> None:
     announce(
         venue,
-        TaskFinal(1, False, is_critical=True),
-        TaskFinal(2, False, is_critical=True),
-        TaskFinal(3, True, is_critical=True),
-        TaskFinal(4, False),
-        TaskFinal(5, False, is_critical=True, is_called_off=True),
+        TaskFinal(1, False, "o0", is_critical=True),
+        TaskFinal(2, False, "o1", is_critical=True),
+        TaskFinal(3, True, "o2", is_critical=True),
+        TaskFinal(4, False, "o3"),
+        TaskFinal(5, False, "o4", is_critical=True, is_called_off=True),
     )
     venue.advance(86_400)
     # Two of a target of one: 10 credits and an eighth.
     assert venue.parameter("critical_floor").value == 11_250_000
+
+
+def test_an_owner_cannot_raise_the_premium_or_the_floor_by_tasks_that_nobody_can_want(venue: Council) -> None:
+    """However many it posts, by however many agents, and on however many days: of a day one counts."""
+    venue.register("o0-b", owner="o0")
+    for _ in range(3):
+        before = {name: venue.parameter(name).value for name in ("urgency_premium_ppm", "critical_floor")}
+        for poster in ("o0", "o0-b") * 6:
+            announce(venue, UrgentAuctionClosed(1, False, poster), TaskFinal(1, False, poster, is_critical=True))
+            venue.reload()
+        assert [venue.parameter(name).observed for name in before] == [1, 1]
+        venue.advance(86_400)
+        assert all(venue.parameter(name).value <= value for name, value in before.items())
+
+
+def test_two_friends_cannot_raise_a_rate_by_what_they_do_to_each_other(venue: Council) -> None:
+    """What one pays the other costs them nothing together, so a pair counts no more than a day should see."""
+    assert venue.parameter("blocking_rate").target == 40
+    announce(venue, ExternalityFinal("blocking", 1_000, CREDIT, "o0", "o1"))
+    assert venue.parameter("blocking_rate").observed == 40
+    announce(venue, ExternalityFinal("blocking", 2_000, CREDIT, "o1", "o0"))
+    assert venue.parameter("blocking_rate").observed == 40
+    announce(venue, ExternalityFinal("blocking", 10, CREDIT, "o2", "o1"))
+    assert venue.parameter("blocking_rate").observed == 50
 
 
 @pytest.mark.parametrize(("kind", "name"), EXTERNALITY_RATES.items())
@@ -126,29 +150,30 @@ def test_levies_count_once_for_each_pair_of_owners(kind: str, name: str) -> None
     venue = Council()
     venue.register("o1-b", owner="o1")
     facts = [
-        ExternalityFinal(kind, 30, CREDIT, "o0", "o1"),
-        ExternalityFinal(kind, 90, CREDIT, "o0", "o1-b"),
-        ExternalityFinal(kind, 50, CREDIT, "o0", "o1"),
+        ExternalityFinal(kind, 3, CREDIT, "o0", "o1"),
+        ExternalityFinal(kind, 8, CREDIT, "o0", "o1-b"),
+        ExternalityFinal(kind, 5, CREDIT, "o0", "o1"),
         ExternalityFinal(kind, 7, CREDIT, "o1", "o0"),
         ExternalityFinal(kind, 2, CREDIT, "o0", None),
-        ExternalityFinal(kind, 80, CREDIT, "o1", "o1-b"),
+        ExternalityFinal(kind, 4, CREDIT, "o2", "o1"),
+        ExternalityFinal(kind, 9, CREDIT, "o1", "o1-b"),
     ]
     announce(venue, *facts)
-    assert venue.parameter(name).observed == 90 + 7 + 2
+    assert venue.parameter(name).observed == 8 + 2 + 4
     venue.reload()
-    announce(venue, ExternalityFinal(kind, 91, CREDIT, "o0", "o1"))
-    assert venue.parameter(name).observed == 91 + 7 + 2
+    announce(venue, ExternalityFinal(kind, 9, CREDIT, "o1", "o0"))
+    assert venue.parameter(name).observed == 9 + 2 + 4
     before = venue.parameter(name)
     venue.advance(86_400)
     assert before.target is not None
-    assert venue.parameter(name).value == adjusted(PARAMETERS[name], before.value, 100, before.target)
+    assert venue.parameter(name).value == adjusted(PARAMETERS[name], before.value, 15, before.target)
     announce(venue, ExternalityFinal(kind, 3, CREDIT, "o0", "o1"))
     assert venue.parameter(name).observed == 3
 
 
 def test_a_target_of_0_leaves_a_rate_to_votes() -> None:
     venue = Council(urgent_empty_target=0)
-    announce(venue, UrgentAuctionClosed(1, False))
+    announce(venue, UrgentAuctionClosed(1, False, "o0"))
     venue.advance(86_400)
     view = venue.parameter("urgency_premium_ppm")
     assert (view.value, view.is_dynamic, view.target, view.observed) == (250_000, False, None, None)
@@ -218,7 +243,7 @@ def test_days_go_on_after_reloads_and_changes_of_leader() -> None:
     for reloads in (False, True):
         venue = Council()
         for _ in range(3):
-            announce(venue, UrgentAuctionClosed(1, False), ExternalityFinal("debt", 9, 1, "o0", "o1"))
+            announce(venue, UrgentAuctionClosed(1, False, "o0"), ExternalityFinal("debt", 9, 1, "o0", "o1"))
             venue.pay_fees(7)
             if reloads:
                 venue.reload()
@@ -304,16 +329,19 @@ def test_tasks_tell_of_urgent_rounds_with_and_without_an_award() -> None:
     urgent = {"effort_minutes": 60, "deadline_us": venue.time_us + 2 * HOUR_US - 1}
     venue.post(**urgent)
     venue.close()
-    assert venue.heard == [UrgentAuctionClosed(1, is_awarded=False), TaskFinal(1, is_completed=False)]
+    assert venue.heard == [
+        UrgentAuctionClosed(1, is_awarded=False, poster="poster"),
+        TaskFinal(1, is_completed=False, poster="poster"),
+    ]
     venue.heard.clear()
     venue.post(**urgent | {"deadline_us": venue.time_us + HOUR_US})
     venue.bid("ann", 20, task=2)
     venue.close(2)
-    assert venue.heard == [UrgentAuctionClosed(2, is_awarded=True)]
+    assert venue.heard == [UrgentAuctionClosed(2, is_awarded=True, poster="poster")]
     venue.heard.clear()
     venue.post(**urgent | {"deadline_us": venue.time_us + 2 * HOUR_US})
     venue.close(3)
-    assert venue.heard == [TaskFinal(3, is_completed=False)]
+    assert venue.heard == [TaskFinal(3, is_completed=False, poster="poster")]
 
 
 def test_tasks_tell_whether_they_were_critical_and_called_off() -> None:
@@ -323,9 +351,21 @@ def test_tasks_tell_whether_they_were_critical_and_called_off() -> None:
     venue.post(critical=True, min_reputation=1)
     venue.must("poster", CancelTask, task=2)
     assert venue.heard == [
-        TaskFinal(1, is_completed=False, is_critical=True),
-        TaskFinal(2, is_completed=False, is_critical=True, is_called_off=True),
+        TaskFinal(1, is_completed=False, poster="poster", is_critical=True),
+        TaskFinal(2, is_completed=False, poster="poster", is_critical=True, is_called_off=True),
     ]
+
+
+def test_urgent_tasks_that_nobody_can_want_count_once_for_their_owner() -> None:
+    venue = Work()
+    for n in range(1, 13):
+        # Enough for a critical task, and a reputation that nobody has.
+        terms = {"critical": n % 2 == 0, "reserve": 10 * CREDIT, "min_reputation": 100}
+        venue.post(effort_minutes=60, deadline_us=venue.time_us + HOUR_US, **terms)
+        venue.close(n)
+    governance = venue.engine.mechanisms["governance"]
+    assert isinstance(governance, Governance)
+    assert governance.rates.counts == {"urgency_premium_ppm": 1, "critical_floor": 1}
 
 
 # ── what is open keeps its terms ────────────────────────────────────────────────────────────────

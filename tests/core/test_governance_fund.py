@@ -121,6 +121,37 @@ def test_many_owners_are_paid_a_page_at_a_time() -> None:
     assert all(venue.balance(f"o{n}")[0] == 100 * CREDIT + 1_000 for n in range(1_201))
 
 
+def test_who_comes_while_a_share_is_being_paid_takes_nothing_from_who_was_there() -> None:
+    """Not even an owner that had an agent before, which could not vote."""
+    venue = Council(owners=0, begins=False)
+    venue.register("late-ci", owner="late", roles=["attester"], endowment=0)
+    venue.register("o0", "o1", "o2", endowment=0)
+    venue.endow_fund(300)
+    venue.governance.fund.page = 1
+    assert venue.governance.fund.share(300) == 3
+    venue.register("late", owner="late", endowment=0)
+    venue.register("o3", endowment=0)
+    while venue.governance.fund.shares:
+        venue.reload()
+        venue.governance.fund.page = 1
+        venue.advance(1)
+    assert [venue.balance(name)[0] for name in ("o0", "o1", "o2", "late", "o3")] == [100, 100, 100, 0, 0]
+    assert venue.system_credits("public_fund") == 0
+
+
+def test_what_nobody_is_there_to_share_stays_in_the_fund() -> None:
+    venue = Council(owners=1, begins=True, voting_seconds=60, enactment_lock_seconds=60)
+    number = int(venue.must("o0", ProposeShare, amount=5).data["proposal"])
+    venue.vote("o0")
+    venue.close(number)
+    venue.must(OPERATOR, RevokeAgent, agent="o0")
+    venue.endow_fund(SUPPLY // 2)
+    enacted_at(venue, number)
+    assert venue.view_proposal(number).state == "impossible"
+    venue.advance(31 * 86_400)
+    assert venue.system_credits("public_fund") == SUPPLY // 2
+
+
 # ── recirculation ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -59,7 +59,7 @@ def test_it_is_paid_from_the_escrow_and_the_rest_goes_where_it_was_ordered_to(ve
     venue.deliver()
     venue.confirm()
     assert [has(venue, name) for name in (refund, "ann", "poster", "payer")] == [10, 30, 0, -40]
-    assert facts(venue)[1:] == [TaskFinal(1, is_completed=True)]
+    assert facts(venue)[1:] == [TaskFinal(1, is_completed=True, poster="poster")]
 
 
 @pytest.mark.parametrize("refund", REFUNDS)
@@ -70,7 +70,7 @@ def test_a_failure_refunds_price_and_bond_there_and_not_to_the_poster(venue: Wor
     venue.must("ann", GiveUp, settlement=1, fencing_token=venue.settlement().fencing_token)
     # All 40, and the bond: a tenth of the reserve.
     assert [has(venue, name) for name in (refund, "ann", "poster", "payer")] == [44, -4, 0, -40]
-    assert facts(venue)[1:] == [TaskFinal(1, is_completed=False)]
+    assert facts(venue)[1:] == [TaskFinal(1, is_completed=False, poster="poster")]
     assert venue.view_task().outcome == "failed"
 
 
@@ -95,7 +95,7 @@ def test_without_a_bid_everything_goes_there(venue: Work, refund: str) -> None:
     have(venue, refund=refund)
     venue.close()
     assert has(venue, refund) == 40
-    assert facts(venue)[1:] == [TaskFinal(1, is_completed=False)]
+    assert facts(venue)[1:] == [TaskFinal(1, is_completed=False, poster="poster")]
     assert venue.view_task().outcome == "no_bids"
 
 
@@ -113,7 +113,7 @@ def test_the_reserve_is_at_most_what_there_is_and_the_rest_is_for_urgency(venue:
 def test_one_that_closes_at_once_ends_without_a_bid(venue: Work) -> None:
     have(venue, closes_in_us=0)
     venue.advance(0)
-    assert facts(venue)[1:] == [TaskFinal(1, is_completed=False)]
+    assert facts(venue)[1:] == [TaskFinal(1, is_completed=False, poster="poster")]
     assert has(venue, "public_fund") == 40
 
 

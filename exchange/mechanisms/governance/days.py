@@ -19,7 +19,7 @@ DAY_US: Final = 86_400_000_000
 MONTH_DAYS: Final = 30
 
 _PAIRS_MAX: Final = 10_000
-"""So many pairs of owners a day are told apart per rate; the next ones count nothing."""
+"""So many owners, or pairs of them, are told apart in a day for each rate; the next ones count nothing."""
 
 _KEPT: Final = 256
 """So many earlier values of a parameter are known, for what was opened under them."""
@@ -86,38 +86,44 @@ class Rates:
         self.counts: dict[str, int] = {}
         """What this day saw of what each dynamic parameter is moved by."""
         self._pairs: dict[str, dict[tuple[str, str], int]] = {}
-        """By externality rate, the most that each pair of owners counts for this day."""
+        """By dynamic parameter, what each pair of owners counts for this day; alone, an owner stands with ``""``."""
 
     # ── counting ────────────────────────────────────────────────────────────────────────────────
 
-    def _count(self, name: str, by: int = 1) -> None:
-        self.counts[name] = self.counts.get(name, 0) + by
-
     def note_auction(self, fact: UrgentAuctionClosed) -> None:
-        """Count an urgent round that nobody won."""
+        """Count an urgent round that nobody won, but of each owner only one: a round that nobody can want is free."""
         if not fact.is_awarded:
-            self._count("urgency_premium_ppm")
+            self._count("urgency_premium_ppm", self._owner_of(fact.poster), "", 1)
 
     def note_task(self, fact: TaskFinal) -> None:
-        """Count a critical task that was not done, unless its poster called it off."""
+        """Count a critical task that was not done, unless it was called off, but of each owner only one."""
         if fact.is_critical and not fact.is_completed and not fact.is_called_off:
-            self._count("critical_floor")
+            self._count("critical_floor", self._owner_of(fact.poster), "", 1)
 
     def note_externality(self, fact: ExternalityFinal) -> None:
-        """Count a levy, but of each pair of owners only the largest: two friends must not move everybody's price."""
+        """Count a levy, but of each pair of owners only the largest, and never more than the target.
+
+        What one of two friends pays the other costs them nothing: they must not raise everybody's price.
+        """
         name = EXTERNALITY_RATES.get(fact.kind)
-        agents = self._context.agents
-        source = agents[fact.source].owner
-        target = "" if fact.target is None else agents[fact.target].owner
-        if name is None or source == target:
-            return
+        source = self._owner_of(fact.source)
+        target = "" if fact.target is None else self._owner_of(fact.target)
+        if name is not None and source != target:
+            most: int = getattr(self._context.settings, PARAMETERS[name].target)
+            self._count(name, max(source, target), min(source, target), min(fact.units, most))
+
+    def _owner_of(self, agent_id: str) -> str:
+        return self._context.agents[agent_id].owner
+
+    def _count(self, name: str, one: str, other: str, units: int) -> None:
+        """Count what two owners make a day see, if it is more than what counts for them already."""
         pairs = self._pairs.setdefault(name, {})
-        before = pairs.get((source, target))
+        before = pairs.get((one, other))
         if before is None and len(pairs) >= _PAIRS_MAX:
             return
-        if fact.units > (before or 0):
-            pairs[source, target] = fact.units
-            self._count(name, fact.units - (before or 0))
+        if units > (before or 0):
+            pairs[one, other] = units
+            self.counts[name] = self.counts.get(name, 0) + units - (before or 0)
 
     # ── setting ─────────────────────────────────────────────────────────────────────────────────
 

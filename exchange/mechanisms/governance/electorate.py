@@ -102,9 +102,7 @@ class Electorate:
                 sums[agent.owner] = sums.get(agent.owner, 0) + amount
         return {owner: amount for owner, amount in sums.items() if owner in traders}
 
-    def payee(self, owner: str) -> str | None:
-        """Return the oldest agent of an owner that was not revoked; None if the owner may not vote."""
-        if owner not in self.traders:
-            return None
+    def payee(self, owner: str) -> str:
+        """Return the oldest agent, of an owner that may vote, that was not revoked."""
         agents = self._context.agents
         return next(name for name in self._context.fleets[owner] if agents[name].state != "revoked")

@@ -29,15 +29,15 @@ class Share:
     by the largest remainder, where all remainders are alike.
     """
 
-    __slots__ = ("amount", "deadline_id", "left", "number", "owners", "paid", "place", "until")
+    __slots__ = ("amount", "deadline_id", "left", "number", "owners", "paid", "place", "registered")
 
-    def __init__(self, number: int, amount: int, owners: int, until: int) -> None:
+    def __init__(self, number: int, amount: int, owners: int, registered: int) -> None:
         self.number = number
         self.amount = amount
         self.owners = owners
         """How many share it."""
-        self.until = until
-        """The place of the first owner that came too late for it."""
+        self.registered = registered
+        """How many agents there were when it began: for later ones nobody gets anything."""
         self.place = 0
         """The place of the owner that is looked at next."""
         self.paid = 0
@@ -60,7 +60,7 @@ class Share:
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         return [
-            self.number, self.amount, self.owners, self.until, self.place, self.paid, self.left, self.deadline_id,
+            self.number, self.amount, self.owners, self.registered, self.place, self.paid, self.left, self.deadline_id,
         ]  # fmt: skip
 
     @staticmethod
@@ -112,7 +112,7 @@ class Fund:
         if amount <= 0 or not owners:
             return 0
         self._last_number = number = self._last_number + 1
-        share = self.shares[number] = Share(number, amount, owners, len(self._electorate.owners))
+        share = self.shares[number] = Share(number, amount, owners, self._electorate.registered)
         self.take(escrow_of(share.cause), amount, share.cause, "share")
         self.pay_page(number)
         return owners
@@ -128,17 +128,18 @@ class Fund:
         """Pay the next owners; also fires as a deadline, in a batch of its own each time."""
         share, electorate = self.shares[number], self._electorate
         escrow = escrow_of(share.cause)
-        until = min(share.place + self.page, share.until)
+        owners = electorate.owners
+        until = min(share.place + self.page, len(owners))
         posting = self._context.cashier.posting(share.cause)
         while share.place < until and share.part():
-            payee = electorate.payee(electorate.owners[share.place])
+            owner = owners[share.place]
             share.place += 1
-            if payee is not None:
-                posting.pay(escrow, payee, share.part())
+            if electorate.weight(owner, share.registered):
+                posting.pay(escrow, electorate.payee(owner), share.part())
                 share.left -= share.part()
                 share.paid += 1
         posting.post()
-        if share.place < share.until and share.part():
+        if share.place < len(owners) and share.part():
             deadlines = self._context.deadlines
             share.deadline_id = deadlines.schedule(self._context.time_us + 1, "governance.pay_page", number)
         else:

@@ -43,12 +43,12 @@ _ALL: Final = (
     Parameter(
         "urgency_premium_ppm", "ppm", 10_000, 1_000_000,
         "the most by which urgency raises the reserve of a task; a round keeps what it opened with",
-        "urgent_empty_target", "rounds of urgent tasks that closed without an award",
+        "urgent_empty_target", "owners with a round of an urgent task that closed without an award",
     ),
     Parameter(
         "critical_floor", "credits", _CREDIT, 1_000 * _CREDIT,
         "what a critical task pays at least; a task keeps what it was posted with",
-        "critical_failed_target", "critical tasks that failed or that nobody took",
+        "critical_failed_target", "owners with a critical task that failed or that nobody took",
     ),
     Parameter("endowment", "credits", 0, 10_000 * _CREDIT, "what a new agent gets from the treasury by default"),
     Parameter(

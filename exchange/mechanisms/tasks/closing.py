@@ -283,7 +283,7 @@ class Closing:
         terms = task.terms
         left_us = terms.deadline_us - (task.closes_at_us - terms.round_us)
         if pricing.is_urgent(terms.effort_minutes, left_us):
-            self._context.announce(UrgentAuctionClosed(task.number, is_awarded))
+            self._context.announce(UrgentAuctionClosed(task.number, is_awarded, terms.poster))
 
     def _post_award(self, task: Task, best: Bid, price: int, escrow: str) -> None:
         """Release the losers; move price and bond into the award's escrow, or pay the poster of a sale."""
@@ -413,7 +413,8 @@ class Closing:
             del tasks.ended[next(iter(tasks.ended))]
         tasks.tally.count("ended_total", outcome)
         is_called_off = outcome in ("canceled", "revoked")
-        context.announce(TaskFinal(task.number, outcome == "completed", task.terms.critical, is_called_off))
+        is_completed = outcome == "completed"
+        context.announce(TaskFinal(task.number, is_completed, poster, task.terms.critical, is_called_off))
         listeners = [poster] if task.award is None else [poster, task.award.winner]
         for name in dict.fromkeys(listeners):
             event = TaskEnded(task=task.number, outcome=outcome, quality_bonus=quality, efficiency_bonus=efficiency)
