@@ -245,13 +245,15 @@ class DisputeTerms(NamedTuple):
     """Say of something that may be disputed now: who is for it and who against, and what it is about.
 
     ``claimant`` wins when the dispute is upheld, ``respondent`` when it is not; both are agents. ``amount`` is what the
-    deposit is a share of. Agents of the owners in ``excluded`` do not judge, nor do those of the two.
+    deposit is a share of. Agents of the owners in ``excluded`` do not judge, nor do those of the two. ``matter`` is the
+    cause of what is decided, such as ``tasks:17``: others may know by it who has something to gain.
     """
 
     claimant: str
     respondent: str
     amount: int
     excluded: tuple[str, ...] = ()
+    matter: str = ""
 
 
 class DisputeOpened(NamedTuple):

@@ -15,10 +15,12 @@ from exchange.mechanisms.facts import ExternalityFinal, ParameterChanged, TaskFi
 from exchange.mechanisms.governance import Governance
 from exchange.mechanisms.governance.parameters import EXTERNALITY_RATES, PARAMETERS, adjusted
 from exchange.messages.admin import ResumeMechanism, SuspendMechanism
+from exchange.messages.contracts import Attest, ContractPart, ProposeContract, SignContract, Statement
 from exchange.messages.disputes import GetDispute, OpenDispute, Stake
 from exchange.messages.governance import Vote
 from exchange.messages.tasks import CancelTask
 from exchange.testing import OPERATOR, START_US
+from tests.core.bets import Bets
 from tests.core.council import CREDIT, DAY_US, HOUR_US, Council
 from tests.core.work import Work
 
@@ -437,6 +439,50 @@ def test_a_settlement_keeps_the_window_that_it_opened_with(*, reloads: bool) -> 
     failed_us = [venue.told("poster", "settlements.failing")[n].venue_time_us for n in (0, 1)]
     until_us = [venue.settlement(n).until_us for n in (1, 2)]
     assert [until - at for until, at in zip(until_us, failed_us, strict=True)] == [DAY_US, 2 * HOUR_US]
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_prediction_market_keeps_the_window_that_it_opened_with(*, reloads: bool) -> None:
+    venue = Bets()
+    venue.open()
+    venue.buy_shares("ann", "no")
+    venue.advance(1)
+    change(venue, "dispute_window_seconds", 3_600)
+    venue.advance(1)
+    venue.open()
+    venue.buy_shares("ann", "no", market=2)
+    if reloads:
+        venue.reload()
+    venue.resolve("yes")
+    venue.resolve("yes", market=2)
+    assert venue.look(1).final_at_us == venue.time_us + DAY_US
+    assert venue.look(2).final_at_us == venue.time_us + HOUR_US
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_contract_keeps_the_window_that_it_was_bound_with(*, reloads: bool) -> None:
+    """As the settlements of its parts do, which open then."""
+    venue = Work()
+    until_us = venue.time_us + 3 * DAY_US
+    terms = {
+        "title": "if it rains",
+        "condition": Statement(statement="it rained", attester="ci"),
+        "parts": [ContractPart(name="a", assignee="ann", share=CREDIT, deliver_by_us=until_us)],
+        "sign_by_us": venue.time_us + HOUR_US,
+        "evaluate_by_us": until_us,
+    }
+    for number in (1, 2):
+        venue.must("poster", ProposeContract, **terms)
+        venue.must("ann", SignContract, contract=number)
+        venue.advance(1)
+        change(venue, "dispute_window_seconds", 3_600 * number)
+        venue.advance(1)
+    if reloads:
+        venue.reload()
+    for number in (1, 2):
+        venue.must("ci", Attest, contract=number, statement="it rained", holds=True)
+    final_us = [event.final_at_us for event in venue.told("poster", "contracts.attested")]
+    assert final_us == [venue.time_us + DAY_US, venue.time_us + HOUR_US]
 
 
 def test_a_dispute_keeps_its_deposit_and_its_time_to_rule() -> None:

@@ -56,7 +56,8 @@ class Attesting:
         attestation = Attestation(number, command.statement, command.holds)
         contract.attestations[command.statement] = attestation
         self.waiting[number] = (contract.number, command.statement)
-        final_at_us = context.time_us + context.settings.dispute_window_seconds * _SECOND_US
+        window_us = context.setting_at("dispute_window_seconds", contract.bound_us) * _SECOND_US
+        final_at_us = context.time_us + window_us
         kind = "contracts.finalize"
         attestation.deadline_id = context.deadlines.schedule_act(final_at_us, kind, VENUE_SCOPE, number)
         self._contracts.tell(

@@ -16,7 +16,7 @@ __all__ = ["Attestation", "Contract", "Part"]
 
 
 _PREDICTIONS: Final = 15
-"""Where they stand in the state of a contract, if they do."""
+"""Where they stand in the state of a contract, if they do, and after them when it was bound."""
 
 
 class Part:
@@ -106,8 +106,8 @@ class Contract:
     """Be one contract, from its proposal until it ended, and for a while after."""
 
     __slots__ = (
-        "attestations", "condition", "deadline_id", "detail", "evaluate_by_us", "is_overdue", "number", "parts",
-        "payer", "predictions", "sign_by_us", "signed", "state", "tasks", "time_ids", "title",
+        "attestations", "bound_us", "condition", "deadline_id", "detail", "evaluate_by_us", "is_overdue", "number",
+        "parts", "payer", "predictions", "sign_by_us", "signed", "state", "tasks", "time_ids", "title",
     )  # fmt: skip
 
     def __init__(
@@ -121,6 +121,8 @@ class Contract:
         self.sign_by_us = sign_by_us
         self.evaluate_by_us = evaluate_by_us
         self.state: ContractState = "proposed"
+        self.bound_us = 0
+        """When all had signed; 0 before, and of what was bound before parameters could change."""
         self.parts: list[Part] = []
         self.signed: dict[str, None] = {}
         self.attestations: dict[str, Attestation] = {}
@@ -174,6 +176,7 @@ class Contract:
             self.evaluate_by_us, self.state, [part.dump() for part in self.parts], list(self.signed),
             [attestation.dump() for attestation in self.attestations.values()], list(self.tasks.items()),
             self.deadline_id, self.time_ids, self.is_overdue, list(self.predictions.items()),
+            self.bound_us,
         ]  # fmt: skip
 
     @staticmethod
@@ -191,5 +194,6 @@ class Contract:
             contract.attestations[attestation.statement] = attestation
         contract.tasks = dict(tasks)
         # What was proposed before there were prediction markets is about none.
-        contract.predictions = dict(state[_PREDICTIONS]) if len(state) > _PREDICTIONS else {}
+        if len(state) > _PREDICTIONS:
+            contract.predictions, contract.bound_us = dict(state[_PREDICTIONS]), state[_PREDICTIONS + 1]
         return contract

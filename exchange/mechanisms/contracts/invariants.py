@@ -24,7 +24,21 @@ def broken_invariants(contracts: Contracts) -> list[str]:
         waiting += sum(not attestation.is_final for attestation in contract.attestations.values())
     if waiting != len(contracts.attesting.waiting):
         broken.append("attestations_that_are_not_final_are_listed")
+    if _parties(contracts) != contracts.parties:
+        broken.append("parties_of_contracts_about_markets_are_counted")
     return broken
+
+
+def _parties(contracts: Contracts) -> dict[int, dict[str, int]]:
+    """Count anew in how many contracts about each market an owner pays, or has signed."""
+    counts: dict[int, dict[str, int]] = {}
+    for contract in contracts.live.values():
+        for name in (contract.payer, *contract.signed):
+            owner = contracts.context.agents[name].owner
+            for market in contract.predictions:
+                parties = counts.setdefault(market, {})
+                parties[owner] = parties.get(owner, 0) + 1
+    return counts
 
 
 def _problems(contracts: Contracts, contract: Contract) -> Iterator[str]:

@@ -10,7 +10,13 @@ from exchange.mechanisms.contracts.attesting import Attesting
 from exchange.mechanisms.contracts.conditions import evaluate, leaves_of
 from exchange.mechanisms.contracts.contract import Contract, Part
 from exchange.mechanisms.contracts.invariants import broken_invariants
-from exchange.mechanisms.contracts.proposing import PredictionDirectory, TaskDirectory, bond_of, check_proposal
+from exchange.mechanisms.contracts.proposing import (
+    PanelDirectory,
+    PredictionDirectory,
+    TaskDirectory,
+    bond_of,
+    check_proposal,
+)
 from exchange.mechanisms.contracts.queries import Queries
 from exchange.mechanisms.contracts.settling import forfeits, part_terms
 from exchange.mechanisms.facts import (
@@ -80,9 +86,12 @@ class Contracts(Mechanism):
         """How many contracts that have not ended each owner pays for."""
         self.by_prediction: dict[int, dict[int, None]] = {}
         """The contracts that wait for a prediction market."""
+        self.parties: dict[int, dict[str, int]] = {}
+        """By prediction market, in how many of those each owner pays or has signed."""
         self._last_number = 0
         self._tasks: TaskDirectory | None = None
         self._predictions: PredictionDirectory | None = None
+        self._panels: PanelDirectory | None = None
         self.attesting = Attesting(self)
         self._queries = Queries(self)
         self._tally = Tally(
@@ -105,9 +114,10 @@ class Contracts(Mechanism):
     # ── what the engine asks ────────────────────────────────────────────────────────────────────
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
-        """Find the tasks and prediction markets that conditions may be about."""
+        """Find the tasks and prediction markets that conditions may be about, and who judges those."""
         self._tasks = mechanisms.get("tasks")  # type: ignore[assignment]  # by its shape
         self._predictions = mechanisms.get("predictions")  # type: ignore[assignment]  # by its shape
+        self._panels = mechanisms.get("disputes")  # type: ignore[assignment]  # by its shape
 
     def commands(self) -> Mapping[type[Command], CommandRule]:
         """Return the rule of every command of the family."""
@@ -138,7 +148,9 @@ class Contracts(Mechanism):
     def propose(self, agent: AgentRecord, command: ProposeContract) -> Outcome:
         """Put the shares into escrow and wait for signatures."""
         context = self.context
+        markets = [leaf.market for leaf in leaves_of(command.condition) if isinstance(leaf, PredictionResolved)]
         problem = check_proposal(context, agent, command, self._tasks, self._predictions)
+        problem = problem or self._check_judge(agent, markets)
         if problem is not None:
             return context.reject(command, *problem)
         cap = context.settings.max_open_contracts
@@ -205,21 +217,34 @@ class Contracts(Mechanism):
             detail = f"a part of contract {contract.number} is due already; decline, and propose it anew"
             return context.reject(command, Reason.WRONG_STATE, detail)
         bond = contract.bond_of(me)
-        problem = context.cashier.check(agent, bond)
+        problem = self._check_judge(agent, list(contract.predictions)) or context.cashier.check(agent, bond)
         if problem is not None:
             return context.reject(command, *problem)
         posting = context.cashier.posting(contract.cause)
         posting.fund(me, escrow_of(contract.cause), bond)
         posting.post()
         contract.signed[me] = None
+        self._add_party(contract, me)
         self.tell(contract, lambda: ContractSigned(contract=contract.number, agent=me))
         if len(contract.signed) == len(contract.assignees()):
             self._bind(contract)
         return context.accept(command)
 
+    def _check_judge(self, agent: AgentRecord, markets: list[int]) -> Violation | None:
+        """Return why an agent's owner may have no contract about some markets now: it judges what they come to.
+
+        Only who asks is told, for who judges is sealed.
+        """
+        if self._panels is None or self._predictions is None:
+            return None
+        for market in markets:
+            if any(self._panels.judges(agent.owner, matter) for matter in self._predictions.matters_of(market)):
+                return Reason.INSIDER, f"{agent.owner} judges what market {market} comes to"
+        return None
+
     def _bind(self, contract: Contract) -> None:
         context, deadlines = self.context, self.context.deadlines
-        contract.state = "bound"
+        contract.state, contract.bound_us = "bound", context.time_us
         deadlines.cancel(contract.deadline_id)
         number = contract.number
         contract.deadline_id = deadlines.schedule_act(
@@ -338,6 +363,17 @@ class Contracts(Mechanism):
         """Return what a dispute over an attestation would be about, if this agent may begin one now."""
         return self.attesting.dispute_terms(number, agent)
 
+    def has_interest(self, owner: str, matter: str) -> bool:
+        """Return whether an owner pays, or has signed, a contract about the market that a matter resolves."""
+        family, _, number = matter.partition(":")
+        if family == "predictions":
+            market = int(number)
+        elif family == "tasks" and self._predictions is not None:
+            market = self._predictions.market_about(int(number))
+        else:
+            return False
+        return owner in self.parties.get(market, ())
+
     # ── evaluating ──────────────────────────────────────────────────────────────────────────────
 
     def value_of(self, contract: Contract) -> bool | None:
@@ -451,8 +487,27 @@ class Contracts(Mechanism):
             self.by_task.setdefault(task, {})[contract.number] = None
         for market in contract.predictions:
             self.by_prediction.setdefault(market, {})[contract.number] = None
-        owner = self.context.agents[contract.payer].owner
+        for name in (contract.payer, *contract.signed):
+            self._add_party(contract, name)
+        owner = self._owner_of(contract.payer)
         self.proposed[owner] = self.proposed.get(owner, 0) + 1
+
+    def _add_party(self, contract: Contract, name: str) -> None:
+        """Count what an agent has in the markets that a contract is about for its owner."""
+        owner = self._owner_of(name)
+        for market in contract.predictions:
+            parties = self.parties.setdefault(market, {})
+            parties[owner] = parties.get(owner, 0) + 1
+
+    def _remove_party(self, contract: Contract, name: str) -> None:
+        owner = self._owner_of(name)
+        for market in contract.predictions:
+            parties = self.parties[market]
+            parties[owner] -= 1
+            if not parties[owner]:
+                del parties[owner]
+            if not parties:
+                del self.parties[market]
 
     def _unindex(self, contract: Contract) -> None:
         for name in dict.fromkeys((*contract.listeners(), *contract.attesters())):
@@ -470,7 +525,9 @@ class Contracts(Mechanism):
             del numbers[contract.number]
             if not numbers:
                 del self.by_prediction[market]
-        owner = self.context.agents[contract.payer].owner
+        for name in (contract.payer, *contract.signed):
+            self._remove_party(contract, name)
+        owner = self._owner_of(contract.payer)
         self.proposed[owner] -= 1
         if not self.proposed[owner]:
             del self.proposed[owner]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from exchange.mechanisms.base import AgentRecord, Context
     from exchange.messages.contracts import Condition, ContractPart, ProposeContract
 
-__all__ = ["PredictionDirectory", "TaskDirectory", "bond_of", "check_proposal"]
+__all__ = ["PanelDirectory", "PredictionDirectory", "TaskDirectory", "bond_of", "check_proposal"]
 
 _LATEST_US: Final = 366 * 86_400_000_000
 _BOND_PERCENT: Final = 20
@@ -41,7 +41,23 @@ class PredictionDirectory(Protocol):
     """Say what this mechanism needs to know about prediction markets."""
 
     def has_live_outcome(self, number: int, outcome: str) -> bool:
-        """Return whether a market exists that has not ended and that has such an outcome."""
+        """Return whether a market exists that has not ended, that has such an outcome, and of which all is known."""
+
+    def is_insider(self, owner: str, number: int) -> bool:
+        """Return whether an owner says what happens in a market, or does what it is about."""
+
+    def market_about(self, task: int) -> int:
+        """Return the market about a task that has not ended; 0 without one."""
+
+    def matters_of(self, number: int) -> list[str]:
+        """Return what is decided about a market when it is disputed, or what its resolution follows from."""
+
+
+class PanelDirectory(Protocol):
+    """Say what this mechanism needs to know about disputes."""
+
+    def judges(self, owner: str, matter: str) -> bool:
+        """Return whether an agent of an owner rules, or has ruled, in an undecided dispute about a matter."""
 
 
 def bond_of(part: ContractPart) -> int:
@@ -137,16 +153,33 @@ def _check_leaves(
             return Reason.INVALID_CONTRACT_TERMS, "a time in the condition is after evaluate_by_us"
         if isinstance(leaf, TaskCompleted) and (tasks is None or not tasks.has_live_task(leaf.task)):
             return Reason.UNKNOWN_TASK, f"no task {leaf.task} that has not ended"
-        if isinstance(leaf, PredictionResolved) and (
-            predictions is None or not predictions.has_live_outcome(leaf.market, leaf.outcome)
-        ):
-            return Reason.UNKNOWN_PREDICTION, f"no market {leaf.market} that may still end with {leaf.outcome!r}"
+        if isinstance(leaf, PredictionResolved):
+            problem = _check_prediction(context, agent, command, leaf, predictions)
+            if problem is not None:
+                return problem
         if isinstance(leaf, Statement):
             problem = _check_other(context, agent, leaf.attester, "attester")
             if problem is not None:
                 return problem
             if attesters.setdefault(leaf.statement, leaf.attester) != leaf.attester:
                 return Reason.INVALID_CONTRACT_TERMS, "a statement has one attester"
+    return None
+
+
+def _check_prediction(
+    context: Context,
+    agent: AgentRecord,
+    command: ProposeContract,
+    leaf: PredictionResolved,
+    predictions: PredictionDirectory | None,
+) -> Violation | None:
+    """Return what is wrong with a market in a condition; no party may be one that could not trade there."""
+    if predictions is None or not predictions.has_live_outcome(leaf.market, leaf.outcome):
+        detail = f"no market {leaf.market} that may still end with {leaf.outcome!r}, and whose task, if any, is awarded"
+        return Reason.UNKNOWN_PREDICTION, detail
+    for name in dict.fromkeys((agent.agent_id, *(part.assignee for part in command.parts))):
+        if predictions.is_insider(context.agents[name].owner, leaf.market):
+            return Reason.INSIDER, f"the owner of {name} says, or does, what market {leaf.market} is about"
     return None
 
 

@@ -91,6 +91,10 @@ class Dispute:
                 return seat
         return None
 
+    def judges(self) -> list[Seat]:
+        """Return the seats of those who rule, or have ruled."""
+        return [seat for seat in self.seats if seat.state in ("pending", "ruled")]
+
     def is_pending(self) -> bool:
         """Return whether anybody still has to rule."""
         return any(seat.state == "pending" for seat in self.seats)
@@ -114,7 +118,7 @@ class Dispute:
         terms = self.terms
         return [
             self.number, self.family, self.subject,
-            [terms.claimant, terms.respondent, terms.amount, list(terms.excluded)],
+            [terms.claimant, terms.respondent, terms.amount, list(terms.excluded), terms.matter],
             self.disputer, self.deposit, self.opened_us, self.statement, self.round, self.size,
             [seat.dump() for seat in self.seats], self.deadline_id, self.verdict, self.decided_us,
         ]  # fmt: skip
@@ -122,8 +126,11 @@ class Dispute:
     @staticmethod
     def load(state: Any) -> Dispute:
         """Return the dispute of which ``dump`` gave the state."""
-        number, family, subject, (claimant, respondent, amount, excluded), disputer, deposit, opened_us = state[:7]
-        terms = DisputeTerms(claimant, respondent, amount, tuple(excluded))
+        number, family, subject, (claimant, respondent, amount, excluded, *matter), disputer, deposit, opened_us = (
+            state[:7]
+        )
+        # What was disputed before there were markets to bet on it names no matter.
+        terms = DisputeTerms(claimant, respondent, amount, tuple(excluded), *matter)
         dispute = Dispute(number, family, subject, terms, disputer, deposit, opened_us)
         dispute.statement, dispute.round, dispute.size, seats = state[7:11]
         dispute.deadline_id, dispute.verdict, dispute.decided_us = state[11:]

@@ -65,6 +65,10 @@ class Disputes(Mechanism):
         self.decided: dict[int, Dispute] = {}
         self.by_party: dict[str, dict[int, None]] = {}
         self._by_subject: dict[tuple[str, int], int] = {}
+        self._by_matter: dict[str, dict[int, None]] = {}
+        """The undecided disputes about each matter: several where its settlements are."""
+        self._have_interest: list[Callable[[str, str], bool]] = []
+        """How to ask those that know whether an owner has something to gain by a matter."""
         self._last_number = 0
         self._terms_of: dict[str, Callable[[int, AgentRecord], DisputeTerms | Violation]] = {}
         self._tally = Tally(
@@ -100,8 +104,11 @@ class Disputes(Mechanism):
         }
 
     def connect(self, mechanisms: Mapping[str, Mechanism]) -> None:
-        """Find the mechanisms that have something to dispute."""
+        """Find the mechanisms that have something to dispute, and those that know who gains by what is decided."""
         for family, mechanism in mechanisms.items():
+            has_interest = getattr(mechanism, "has_interest", None)
+            if has_interest is not None:
+                self._have_interest.append(has_interest)
             terms_of = getattr(mechanism, "dispute_terms", None)
             if terms_of is not None:
                 self._terms_of[family] = terms_of
@@ -110,8 +117,15 @@ class Disputes(Mechanism):
     def has_seat(self, agent_id: str, family: str, number: int) -> bool:
         """Return whether an agent rules, or has ruled, in an undecided dispute about something."""
         dispute = self.live.get(self._by_subject.get((family, number), 0))
-        seat = None if dispute is None else dispute.seat_of(agent_id)
-        return seat is not None and seat.state in ("pending", "ruled")
+        return dispute is not None and any(seat.agent_id == agent_id for seat in dispute.judges())
+
+    def judges(self, owner: str, matter: str) -> bool:
+        """Return whether an agent of an owner rules, or has ruled, in an undecided dispute about a matter."""
+        numbers = self._by_matter.get(matter, ())
+        return any(seat.owner == owner for number in numbers for seat in self.live[number].judges())
+
+    def _has_interest(self, owner: str, matter: str) -> bool:
+        return bool(matter) and any(has_interest(owner, matter) for has_interest in self._have_interest)
 
     # ── stakes ──────────────────────────────────────────────────────────────────────────────────
 
@@ -233,6 +247,7 @@ class Disputes(Mechanism):
     def _index(self, dispute: Dispute) -> None:
         self.live[dispute.number] = dispute
         self._by_subject[dispute.family, dispute.subject] = dispute.number
+        self._by_matter.setdefault(dispute.terms.matter, {})[dispute.number] = None
         for name in dispute.parties():
             self.by_party.setdefault(name, {})[dispute.number] = None
 
@@ -295,7 +310,10 @@ class Disputes(Mechanism):
             context.emit(context.agents[candidate.agent], self._seated_event(dispute, until_us))
 
     def _candidates(self, dispute: Dispute) -> list[Candidate]:
-        """Return who may be drawn: active, with enough at stake for long enough, and of no owner that is part of it."""
+        """Return who may be drawn: active, with enough at stake for long enough, of no owner that has a part in it.
+
+        Whoever bets on what is decided, or has a contract about it, has a part in it as well.
+        """
         agents = self.context.agents
         least = self.context.settings.arbitrator_stake_min
         since_us = dispute.opened_us - self.ripening_us()
@@ -304,7 +322,9 @@ class Disputes(Mechanism):
         candidates: list[Candidate] = []
         for name, arbitrator in self.arbitrators.items():
             agent, weight = agents[name], arbitrator.stake_since(since_us)
-            if agent.state == "active" and agent.owner not in barred and weight >= least:
+            if agent.state != "active" or agent.owner in barred or weight < least:
+                continue
+            if not self._has_interest(agent.owner, dispute.terms.matter):
                 candidates.append(Candidate(name, agent.owner, weight))
         return candidates
 
@@ -379,6 +399,10 @@ class Disputes(Mechanism):
     def _close(self, dispute: Dispute) -> None:
         number = dispute.number
         del self.live[number]
+        numbers = self._by_matter[dispute.terms.matter]
+        del numbers[number]
+        if not numbers:
+            del self._by_matter[dispute.terms.matter]
         for name in dispute.parties():
             numbers = self.by_party[name]
             del numbers[number]
@@ -520,8 +544,12 @@ class Disputes(Mechanism):
         barred.extend(dispute.terms.excluded)
         if any(owner in barred for owner in owners):
             yield "parties_do_not_judge"
-        unsettled = sum(seat.state in ("pending", "ruled") for seat in dispute.seats)
-        if unsettled > dispute.size or (dispute.size and not dispute.size % 2):
+        judges = dispute.judges()
+        if any(self._has_interest(seat.owner, dispute.terms.matter) for seat in judges):
+            yield "judges_gain_nothing_by_what_they_decide"
+        if dispute.number not in self._by_matter.get(dispute.terms.matter, ()):
+            yield "undecided_disputes_are_found_by_their_matter"
+        if len(judges) > dispute.size or (dispute.size and not dispute.size % 2):
             yield "panels_are_odd_and_not_too_large"
         if any(dispute.number not in self.by_party.get(name, ()) for name in dispute.parties()):
             yield "undecided_disputes_are_indexed_by_party"

@@ -36,6 +36,8 @@ def _problems(predictions: Predictions, market: Market) -> Iterator[str]:
     yield from _order_problems(predictions, market)
     yield from _holding_problems(predictions, market)
     yield from _state_problems(predictions, market)
+    if dict.fromkeys(predictions.owner_of(name) for name in market.traders) != market.owners:
+        yield "owners_are_those_of_the_traders"
     owners = {predictions.owner_of(name): None for name, trader in market.traders.items() if any(trader.shares)}
     if any(owner in owners for owner in market.barred):
         yield "insiders_have_no_shares"

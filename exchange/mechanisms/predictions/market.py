@@ -108,7 +108,7 @@ class Market:
     __slots__ = (
         "accepted", "averages", "barred", "began_us", "book", "claims", "closes_at_us", "closes_id", "creator",
         "deadline_id", "detail", "dispute", "ended", "final_at_us", "kind", "liquidity", "number", "objectors",
-        "outcomes", "performer", "performer_owner", "pot", "priced_us", "prices", "question", "resolution",
+        "outcomes", "owners", "performer", "performer_owner", "pot", "priced_us", "prices", "question", "resolution",
         "resolve_by_us", "resolver", "settlement", "sold", "state", "subsidy", "task", "terms", "total_traders",
         "traders", "trades",
     )  # fmt: skip
@@ -144,8 +144,7 @@ class Market:
         self.state: PredictionState = "open" if task is None else "pending"
         self.barred: dict[str, None] = {}
         """Owners whose agents do not trade here."""
-        self.performer = ""
-        self.performer_owner = ""
+        self.performer = self.performer_owner = ""
         """Who may hold nothing that pays when the task fails."""
         self.settlement = 0
         """That of the award."""
@@ -157,6 +156,8 @@ class Market:
         """Terms of the maker's formula that were reckoned before: no state, for what was sold says all."""
         self.traders: dict[str, Trader] = {}
         """Everybody who ever traded; nobody once the market has ended."""
+        self.owners: dict[str, None] = {}
+        """Their owners."""
         self.total_traders = 0
         self.trades = 0
         self.prices = lmsr.uniform(len(outcomes))

@@ -158,10 +158,42 @@ class Predictions(Mechanism):
         """Return the owner of a registered agent."""
         return self.context.agents[agent_id].owner
 
+    def has_interest(self, owner: str, matter: str) -> bool:
+        """Return whether an owner's agents ever traded in the market that a matter such as ``tasks:17`` resolves."""
+        family, _, number = matter.partition(":")
+        if family == self.family:
+            market = self.live.get(int(number))
+        else:
+            market = self.live.get(self.market_about(int(number))) if family == "tasks" else None
+        return market is not None and owner in market.owners
+
+    # ── what contracts ask ──────────────────────────────────────────────────────────────────────
+
     def has_live_outcome(self, number: int, outcome: str) -> bool:
-        """Return whether a market exists that has not ended and that has such an outcome."""
+        """Return whether a market exists that has not ended, that has such an outcome, and of which all is known.
+
+        Of one about a task it is not known whose the work will be until that is awarded.
+        """
         market = self.live.get(number)
-        return market is not None and outcome in market.outcomes
+        return market is not None and outcome in market.outcomes and (market.task is None or market.settlement > 0)
+
+    def is_insider(self, owner: str, number: int) -> bool:
+        """Return whether an owner says what happens in a market, or does what it is about."""
+        market = self.live.get(number)
+        return market is not None and (owner in market.barred or owner == market.performer_owner)
+
+    def market_about(self, task: int) -> int:
+        """Return the market about a task that has not ended; 0 without one."""
+        return self.by_task.get(task, 0)
+
+    def matters_of(self, number: int) -> list[str]:
+        """Return what is decided about a market when it is disputed, or what its resolution follows from."""
+        market = self.live.get(number)
+        if market is None:
+            return []
+        return [market.cause] if market.task is None else [market.cause, f"tasks:{market.task}"]
+
+    # ── finding and telling ─────────────────────────────────────────────────────────────────────
 
     def find(self, command: Command, number: int) -> Market | Outcome:
         """Return a market that has not ended, or the rejection of a command that names another."""
@@ -239,7 +271,7 @@ class Predictions(Mechanism):
         self.opened_by[owner] -= 1
         if not self.opened_by[owner]:
             del self.opened_by[owner]
-        market.traders, market.terms = {}, {}
+        market.traders, market.owners, market.terms = {}, {}, {}
         market.objectors, market.accepted, market.claims = {}, {}, {}
         self.ended[market.number] = market
         if len(self.ended) > _REMEMBERED:
@@ -299,6 +331,7 @@ class Predictions(Mechanism):
             self.index(market)
             for name in market.traders:
                 self.by_agent.setdefault(name, {})[market.number] = None
+                market.owners[self.owner_of(name)] = None
             orders.extend([(order.number, order.agent, market.number) for order in market.book.orders.values()])
         for number, agent_id, market_number in sorted(orders):
             self.orders_of.setdefault(agent_id, {})[number] = market_number

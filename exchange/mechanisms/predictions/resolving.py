@@ -56,7 +56,9 @@ class Resolving:
         context.deadlines.cancel(market.deadline_id)
         market.resolution, market.state = place, "reported"
         market.objectors = market.opponents(place)
-        final_at_us = context.time_us + context.settings.dispute_window_seconds * _SECOND_US
+        # Who resolves a market has been able to since it was opened: that was when trading began.
+        window_us = context.setting_at("dispute_window_seconds", market.began_us) * _SECOND_US
+        final_at_us = context.time_us + window_us
         market.final_at_us = final_at_us if market.objectors else context.time_us
         self._predictions.tell(
             market,
@@ -144,7 +146,7 @@ class Resolving:
     def dispute_terms(self, number: int, agent: AgentRecord) -> DisputeTerms | Violation:
         """Return what a dispute over a report would be about, if this agent may begin one now.
 
-        The resolver answers for what it said; nobody judges whose owner has shares.
+        The resolver answers for what it said.
         """
         market = self._predictions.live.get(number)
         if market is None:
@@ -154,9 +156,9 @@ class Resolving:
         problem = self._check_objector(market, agent)
         if problem is not None:
             return problem
-        names = [market.creator, *market.traders]
-        owners = tuple(dict.fromkeys([self._predictions.owner_of(name) for name in names]))
-        return DisputeTerms(agent.agent_id, market.resolver or "", self._at_stake(market, agent.agent_id), owners)
+        owners = (self._predictions.owner_of(market.creator),)
+        at_stake = self._at_stake(market, agent.agent_id)
+        return DisputeTerms(agent.agent_id, market.resolver or "", at_stake, owners, market.cause)
 
     @staticmethod
     def _at_stake(market: Market, agent_id: str) -> int:

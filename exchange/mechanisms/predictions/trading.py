@@ -213,6 +213,7 @@ class Trading:
         """Return what an agent has in a market, which it is a trader of from now on."""
         if agent.agent_id not in market.traders:
             self._predictions.by_agent.setdefault(agent.agent_id, {})[market.number] = None
+            market.owners[agent.owner] = None
         return market.trader(agent.agent_id)
 
     def is_scored(self, market: Market, agent: AgentRecord) -> bool:

@@ -53,7 +53,7 @@ class Disputing:
             claimant, respondent, is_party = agent.agent_id, terms.provider, agent.owner in payers.owners
         if not is_party:
             return Reason.NOT_PERMITTED, "only the party that it goes against may dispute it"
-        return DisputeTerms(claimant, respondent, amount, excluded)
+        return DisputeTerms(claimant, respondent, amount, excluded, settlement.origin)
 
     def freeze(self, fact: DisputeOpened) -> None:
         """Let nothing happen by silence until a dispute is decided."""

@@ -34,6 +34,13 @@ def _leave_deadlines(self: Contracts, contract: Contract, outcome: Any, paid: An
     _finish(self, contract, outcome, paid)
 
 
+def _keep_the_party(self: Contracts, contract: Contract, name: str) -> None:
+    del self, contract, name
+
+
 plant("a forfeited bond loses a unit", mechanism, "forfeits", _forfeit_short, "contracts", "settlements")
 plant("one signature binds everybody", Contract, "assignees", _sign_for_all, "contracts")
 plant("a contract that ended is evaluated again", Contracts, "_finish", _leave_deadlines, "contracts", "settlements")
+plant(
+    "a contract that ended keeps its parties", Contracts, "_remove_party", _keep_the_party, "contracts", "predictions"
+)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from exchange.mechanisms.disputes.dispute import Dispute, Seat
 
 _pay = Disputes._pay
+_candidates = Disputes._candidates
 _FAMILIES = ("tasks", "settlements", "disputes")
 
 
@@ -29,6 +30,13 @@ def _bar_nobody(self: Disputes, dispute: Dispute) -> list[Candidate]:
     del dispute
     agents = self.context.agents
     return [Candidate(name, agents[name].owner, found.stake) for name, found in self.arbitrators.items()]
+
+
+def _ask_nobody_who_gains(self: Disputes, dispute: Dispute) -> list[Candidate]:
+    kept, self._have_interest = self._have_interest, []
+    found = _candidates(self, dispute)
+    self._have_interest = kept
+    return found
 
 
 def _forget_the_seat(self: Disputes, dispute: Dispute, seat: Seat, forfeit: int) -> None:
@@ -53,3 +61,4 @@ plant("parties may judge", Disputes, "_candidates", _bar_nobody, *_FAMILIES)
 plant("a stake answers for a decided dispute", Disputes, "_settle_stake", _forget_the_seat, *_FAMILIES)
 plant("a dispute that nobody rules on waits for ever", Disputes, "_go_on", _replace_for_ever, *_FAMILIES)
 plant("forfeits go to nobody", Disputes, "_pay", _pay_no_forfeits, *_FAMILIES)
+plant("who bets on it judges it", Disputes, "_candidates", _ask_nobody_who_gains, *_FAMILIES, "predictions")
