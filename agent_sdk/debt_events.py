@@ -86,12 +86,13 @@ class DebtMatured(AgentEvent):
 
 @dataclass(frozen=True, slots=True)
 class DebtOffered(AgentEvent):
-    """Whoever takes a debt over is offered ``pay``."""
+    """Whoever takes a debt over before ``until_us`` is offered ``pay``."""
 
     token: int
     offer: int
     pay: Credits
     owed_hours: Hours
+    until_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,16 @@ __all__ = ["Debt", "DebtClaim", "DebtPaydown", "DebtSale", "DebtTotals"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebtSale:
-    """Describe how a debt can be taken over: ``pay`` is what is offered, or the most that an auction pays."""
+    """Describe how a debt can be taken over: ``pay`` is what is offered, or the most that an auction pays.
+
+    An offer stands until ``until_us``, an auction closes at ``closes_at_us``.
+    """
 
     kind: Literal["offer", "auction"]
     pay: Credits
     offer: int | None
     taker: str | None
+    until_us: int | None
     closes_at_us: int | None
     own_bid: Credits | None
 

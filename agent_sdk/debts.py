@@ -90,9 +90,18 @@ class Debts(Namespace):
 
     # ── selling and taking over ─────────────────────────────────────────────────────────────────
 
-    async def offer(self, token: int, pay: Number, *, taker: str | None = None) -> int:
-        """Pay whoever takes a debt over, or only ``taker``, hour by hour as it is repaid; return the offer's number."""
-        fields = {"token": token, "pay": _pay(pay, "pay"), "taker": taker}
+    async def offer(self, token: int, pay: Number, *, taker: str | None = None, lasts: float | None = None) -> int:
+        """Pay whoever takes a debt over, or only ``taker``, hour by hour as it is repaid; return the offer's number.
+
+        It stands for ``lasts`` seconds, by default as long as it may: until the debt matures, or for 366 days if that
+        has been.
+
+        Raises:
+            InvalidExpiry: It cannot stand for so long.
+
+        """
+        until_us = None if lasts is None else self._at(lasts)
+        fields = {"token": token, "pay": _pay(pay, "pay"), "taker": taker, "until_us": until_us}
         outcome = await self._give(wire.OfferDebt, wire.OfferOutcome, **fields)
         offer: int = outcome.offer
         return offer

@@ -144,7 +144,14 @@ def choose_interest_(
 
 
 def offer_(
-    token: int, pay: Amount, /, *, taker: str | None = None, venue: Venue | None = None, json: Json = False
+    token: int,
+    pay: Amount,
+    /,
+    *,
+    taker: str | None = None,
+    lasts: timedelta | None = None,
+    venue: Venue | None = None,
+    json: Json = False,
 ) -> None:
     """Pay whoever takes a debt over, hour by hour as it is repaid; it goes into escrow.
 
@@ -156,8 +163,11 @@ def offer_(
         What is paid, in credits.
     taker
         Agent that may take it (default: anybody).
+    lasts
+        How long it stands, such as 7d (default: until the debt matures, or for 366 days if that has been).
     """
-    number = ask(venue, lambda agent: agent.debts.offer(token, pay, taker=taker))
+    seconds = None if lasts is None else lasts.total_seconds()
+    number = ask(venue, lambda agent: agent.debts.offer(token, pay, taker=taker, lasts=seconds))
     print_done(
         {"token": token, "offer": number}, json, f"offer {number}: take it with `exchange debt take {token} {number}`."
     )
@@ -359,7 +369,8 @@ def _sale(found: Debt) -> str:
     if sale.kind == "auction":
         own = "" if sale.own_bid is None else f", own bid {sale.own_bid:f}"
         return f"auction, at most {sale.pay:f}, until {when(sale.closes_at_us)}{own}"
-    return f"offer {sale.offer} of {sale.pay:f}" + ("" if sale.taker is None else f" to {sale.taker}")
+    taker = "" if sale.taker is None else f" to {sale.taker}"
+    return f"offer {sale.offer} of {sale.pay:f}{taker}, until {when(sale.until_us)}"
 
 
 def _claim(found: Debt) -> str:

@@ -78,7 +78,7 @@ Skill = Annotated[str, Meta(min_length=1, max_length=64)]
 DebtState = Literal["proposed", "open", "overdue", "paydown", "repaid", "paid_down", "written_off", "lapsed"]
 EndReason = Literal["repaid", "paid_down", "written_off", "unsigned", "declined", "revoked", "dead_man"]
 TransferReason = Literal["offer", "auction", "revoked"]
-SaleEnd = Literal["withdrawn", "no_bids", "dead_man", "revoked", "paydown"]
+SaleEnd = Literal["withdrawn", "expired", "no_bids", "dead_man", "revoked", "paydown"]
 PaydownOutcome = Literal["paid_down", "repaid", "failed", "written_off"]
 ClaimState = Literal["claimed", "attested", "refused", "disputed"]
 
@@ -129,11 +129,16 @@ class ChooseInterest(Command, tag="debts.choose_interest", kw_only=True):
 
 
 class OfferDebt(Command, tag="debts.offer", kw_only=True):
-    """Pay whoever takes a debt over, or only the ``taker``: for each hour that is repaid its part of ``pay``."""
+    """Pay whoever takes a debt over, or only the ``taker``: for each hour that is repaid its part of ``pay``.
+
+    It stands until ``until_us``, by default as long as it may: until the debt matures, or for 366 days if that has
+    been.
+    """
 
     token: DebtId
     pay: Amount
     taker: AgentId | None = None
+    until_us: TimestampUs | None = None
 
 
 class AuctionDebt(Command, tag="debts.auction", kw_only=True):
@@ -253,12 +258,13 @@ class DebtMatured(Event, tag="debts.matured", kw_only=True):
 
 
 class DebtOffered(Event, tag="debts.offered", kw_only=True):
-    """Tell the holder, and who is named, of an offer to take a debt over."""
+    """Tell the holder, and who is named, of an offer to take a debt over, and until when it stands."""
 
     token: int
     offer: int
     pay: int
     owed_hours_milli: int
+    until_us: int
 
 
 class DebtAuctioned(Event, tag="debts.auctioned", kw_only=True):
@@ -395,6 +401,8 @@ class SaleView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is offered, or the most that the auction pays."""
     offer: int | None = None
     taker: str | None = None
+    until_us: int | None = None
+    """Until when an offer stands."""
     closes_at_us: int | None = None
     own_bid: int | None = None
 

@@ -45,8 +45,8 @@ def test_a_debt_goes_from_issue_to_repaid(call: Call, venue: Serving) -> None:
     assert told(call, "debt", "sign", number, *as_ann)["state"] == "open"
     assert told(call, "debt", "choose-interest", number, "paid", *as_issuer)["is_interest_paid"] is True
     assert "added to the hours" in call("debt", "choose-interest", number, "added", *as_issuer).stdout
-    offer = told(call, "debt", "offer", number, "15.5", "--taker", "cid", *as_issuer)["offer"]
-    assert f"offer {offer} of 15.500000 to cid" in call("debt", "list", "--for-sale", *as_cid).stdout
+    offer = told(call, "debt", "offer", number, "15.5", "--taker", "cid", "--lasts", "1h", *as_issuer)["offer"]
+    assert f"offer {offer} of 15.500000 to cid, until 20" in call("debt", "list", "--for-sale", *as_cid).stdout
     assert "is yours to repay" in call("debt", "take", number, offer, *as_cid).stdout
     claim = told(call, "debt", "repay", number, 20, "pr/8", *as_cid)["claim"]
     shown = call("debt", "show", number, *as_ann).stdout

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from exchange.mechanisms.debts.token import GROWTH_MAX, Token, credits_for
 from exchange.mechanisms.facts import DebtIssued
+from exchange.mechanisms.governance import Governance
 from exchange.messages import tag_of
 from exchange.messages.admin import HaltAgent, RevokeAgent, Settings, SuspendAgent
 from exchange.messages.debts import (
@@ -34,6 +35,14 @@ CALM = Settings(crisis_overdue_hours_milli=10**9)
 @pytest.fixture
 def venue() -> Debtors:
     return Debtors()
+
+
+def set_parameter(venue: Debtors, name: str, value: int) -> None:
+    """Let a parameter have another value, as an enacted vote would."""
+    governance = venue.engine.mechanisms["governance"]
+    assert isinstance(governance, Governance)
+    assert governance.rates.set(name, value)
+    venue.engine._run_follow_ups()
 
 
 # ── the example ─────────────────────────────────────────────────────────────────────────────────
@@ -458,6 +467,28 @@ def test_who_repaid_disputes_that_nobody_confirms(court: Debtors, upheld: bool) 
     rule(court, upheld=upheld)
     assert court.debt().state == ("repaid" if upheld else "open")
     assert court.debt().in_escrow == (0 if upheld else 15 * CREDIT)
+
+
+@pytest.mark.parametrize("way", ["attested", "refused"])
+def test_a_claim_can_be_disputed_for_as_long_as_when_the_debt_was_issued(venue: Debtors, way: str) -> None:
+    """Whatever is voted for later: those who signed it knew no other window."""
+    venue.issue(attester="ci")
+    venue.advance(1)
+    set_parameter(venue, "dispute_window_seconds", 3_600)
+    venue.issue(attester="ci")
+    venue.reload()
+    windows = []
+    for token in (1, 2):
+        claim = venue.claim(1_000, token)
+        if way == "attested":
+            venue.must("ci", ConfirmRepayment, claim=claim)
+        else:
+            venue.advance(86_400)
+        view = venue.debt(token).claim
+        assert view is not None
+        assert view.state == way
+        windows.append((view.until_us or 0) - venue.time_us)
+    assert windows == [DAY_US, HOUR_US]
 
 
 def test_there_is_no_claim_to_dispute(venue: Debtors) -> None:

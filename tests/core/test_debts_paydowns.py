@@ -21,7 +21,7 @@ from exchange.messages.debts import (
 )
 from exchange.messages.payments import GetLiens, PayLiens
 from exchange.messages.reasons import Reason
-from exchange.messages.settlements import GiveUp
+from exchange.messages.settlements import Confirm, GiveUp
 from exchange.testing import OPERATOR, assert_rejected
 from tests.core.debtors import MONTH_US, Debtors
 from tests.core.work import CREDIT, DAY_US, MINUTE_US
@@ -336,6 +336,25 @@ def test_debtors_and_their_sisters_may_not_do_the_work(venue: Debtors) -> None:
     assert_rejected(venue.bid("ann", 20, task=task), Reason.SAME_OWNER)
     venue.bid("ben", 20, task=task)
     assert venue.close(task).winner == "ben"
+
+
+@pytest.mark.parametrize("is_of_debtor", [True, False])
+def test_an_attester_of_the_holders_owner_does_not_attest_the_work(venue: Debtors, is_of_debtor: bool) -> None:
+    """Or a friend of the holder would be paid by issuer and beneficiaries for nothing."""
+    venue.register("sister", owner="cid" if is_of_debtor else "else", roles=["attester"], endowment=0)
+    issue(venue, attester="sister")
+    venue.sell("cid", 0)
+    begin(venue)
+    task = order(venue)
+    assert venue.view_task(task).attester == (None if is_of_debtor else "sister")
+    venue.bid("dan", 100, task=task)
+    number = venue.close(task).settlement or 0
+    venue.deliver(number)
+    answer = venue.submit("sister", Confirm, settlement=number)
+    if is_of_debtor:
+        assert_rejected(answer, Reason.NOT_PERMITTED)
+    else:
+        assert venue.debt().outcome == "paid_down"
 
 
 @pytest.mark.parametrize("how", ["no bids", "failed"])

@@ -149,6 +149,57 @@ def test_an_offer_ends_with_its_holder_and_with_its_switch(venue: Debtors, end: 
     assert venue.engine.check_invariants() == []
 
 
+def test_an_offer_expires_to_the_microsecond_and_what_was_offered_is_back(venue: Debtors) -> None:
+    """Also across an outage: whoever offers is bound for no longer than it said."""
+    until_us = venue.time_us + MINUTE_US
+    venue.must("poster", OfferDebt, token=1, pay=15 * CREDIT, taker="cid", until_us=until_us)
+    assert venue.told("cid", "debts.offered")[0].until_us == until_us
+    sale = venue.debt().sale
+    assert sale is not None
+    assert (sale.until_us, sale.closes_at_us) == (until_us, None)
+    venue.advance_to(until_us - 1)
+    venue.reload()
+    assert venue.debt().sale == sale
+    venue.change_leader(outage_seconds=3_600)
+    assert_rejected(venue.submit("cid", TakeDebt, token=1, offer=1), Reason.WRONG_STATE)
+    for name in ("poster", "cid"):
+        assert venue.told(name, "debts.sale_ended")[0].reason == "expired"
+    assert venue.credits_of("poster") == [100]
+    # Another can be made, and what the first one waited for does not end it.
+    offer(venue, 5)
+    assert venue.debt().sale is not None
+
+
+def test_an_offer_is_taken_in_the_last_microsecond(venue: Debtors) -> None:
+    until_us = venue.time_us + MINUTE_US
+    venue.must("poster", OfferDebt, token=1, pay=15 * CREDIT, until_us=until_us)
+    venue.advance_to(until_us - 1)
+    venue.must("cid", TakeDebt, token=1, offer=1)
+    venue.advance_to(until_us)
+    assert (venue.debt().holder, venue.debt().in_escrow) == ("cid", 15 * CREDIT)
+
+
+def test_an_offer_stands_until_the_debt_matures_at_most(venue: Debtors) -> None:
+    """What is overdue is another thing than what was offered, and has another price; it can be offered for a year."""
+    now_us, maturity_us = venue.time_us, venue.debt().maturity_us
+    for until_us in (now_us, maturity_us + 1):
+        answer = venue.submit("poster", OfferDebt, token=1, pay=1, until_us=until_us)
+        assert_rejected(answer, Reason.INVALID_EXPIRY)
+    offer(venue, 15)
+    venue.advance_to(maturity_us - 1)
+    assert venue.debt().sale is not None
+    venue.advance_to(maturity_us)
+    assert (venue.debt().state, venue.debt().sale) == ("overdue", None)
+    assert venue.credits_of("poster") == [100]
+    latest_us = venue.time_us + 366 * 1_440 * MINUTE_US
+    answer = venue.submit("poster", OfferDebt, token=1, pay=1, until_us=latest_us + 1)
+    assert_rejected(answer, Reason.INVALID_EXPIRY)
+    offer(venue, 15)
+    sale = venue.debt().sale
+    assert sale is not None
+    assert sale.until_us == latest_us
+
+
 def test_what_is_for_sale_is_found(venue: Debtors) -> None:
     venue.issue()
     offer(venue, 15)
@@ -312,12 +363,17 @@ def test_walks_come_to_everything_that_debts_know() -> None:
     """Every command is accepted somewhere, debts end in every way that time brings, and all books agree."""
     accepted: dict[str, int] = {}
     ends: dict[str | None, None] = {}
-    for seed in range(1, 9):
+    missing: list[str | None] = []
+    for seed in range(1, 25):
         taken = Walk(seed, "debts", "tasks", "settlements")
         taken.run(900)
         accepted.update(taken.accepted)
         debts = taken.venue.engine.mechanisms["debts"]
         assert isinstance(debts, Debts)
         ends.update(dict.fromkeys([token.outcome for token in debts.ended.values()]))
-    assert [kind for kind in debts.commands() if tag_of(kind) not in accepted] == []
-    assert [end for end in ("repaid", "paid_down", "unsigned", "declined") if end not in ends] == []
+        missing = [tag_of(kind) for kind in debts.commands() if tag_of(kind) not in accepted]
+        missing += [end for end in ("repaid", "paid_down", "unsigned", "declined") if end not in ends]
+        # A few walks do, and which depends on all that walks draw.
+        if seed >= 8 and not missing:
+            break
+    assert missing == []

@@ -54,12 +54,14 @@ async def test_a_debt_is_issued_sold_and_repaid() -> None:
         debt = await cid.debts.get(token)
         assert (debt.principal_hours, debt.interest_hours_per_month, debt.owed_hours) == (20, Decimal("2.5"), 20)
         assert (debt.hour_rate, debt.beneficiaries, debt.signed) == (5, {"ann": 1}, ("ann",))
-        offer = await issuer.debts.offer(token, "15.5", taker="cid")
+        offer = await issuer.debts.offer(token, "15.5", taker="cid", lasts=3_600)
         (listed,) = await cid.debts.list(for_sale=True)
         assert listed.sale is not None
         assert (listed.sale.kind, listed.sale.pay, listed.sale.offer, listed.sale.taker) == (
             "offer", Decimal("15.5"), offer, "cid",
         )  # fmt: skip
+        assert listed.sale.until_us is not None
+        assert listed.sale.until_us < debt.maturity_us
         await cid.debts.take(token, offer)
         claim = await cid.debts.repay(token, "20", "pr/8")
         seen = (await ann.debts.get(token)).claim

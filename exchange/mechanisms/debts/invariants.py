@@ -77,8 +77,8 @@ def _sale_problems(debts: Debts, token: Token, sale: Sale) -> Iterator[str]:
         yield "escrow_equals_what_is_offered"
     if token.state not in ("open", "overdue") or token.claim is not None or sale.seller != token.holder:
         yield "only_the_holder_sells"
-    if (sale.closes_at_us is None) != (debts.context.deadlines.due_us(sale.deadline_id) is None):
-        yield "auctions_close"
+    if debts.context.deadlines.due_us(sale.deadline_id) is None:
+        yield "sales_end"
     if any(owner == debts.owner_of(token.holder) for owner in sale.bids):
         yield "holders_do_not_bid"
 

@@ -154,6 +154,7 @@ class Debts(Mechanism):
             "debts.accrue": self._accrue,
             "debts.mature": self._mature,
             "debts.close": self.trading.close,
+            "debts.expire_offer": self.trading.expire,
             "debts.end_claim": self.repaying.end_by_silence,
             "debts.check": self.paydowns.check,
             "debts.end_collecting": self.paydowns.end_collecting,

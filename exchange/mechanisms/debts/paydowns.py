@@ -178,7 +178,7 @@ class Paydowns:
                 closes_at_us=closes_at_us,
                 deadline_us=closes_at_us + _WORK_US,
                 excluded_owners=self._debtors(token, paydown),
-                attester=self._attester(token),
+                attester=self._attester(token, paydown),
             )
         )
 
@@ -216,9 +216,12 @@ class Paydowns:
                 best, most = name, weight
         return best or next(iter(token.beneficiaries))
 
-    def _attester(self, token: Token) -> str | None:
-        name = token.attester
-        return None if name is None or self._context.agents[name].state == "revoked" else name
+    def _attester(self, token: Token, paydown: Paydown) -> str | None:
+        """Return who may confirm the work as well: the attester, if it is there, and of no debtor's owner."""
+        agents, name = self._context.agents, token.attester
+        if name is None or agents[name].state == "revoked" or agents[name].owner in self._debtors(token, paydown):
+            return None
+        return name
 
     # ── the work ────────────────────────────────────────────────────────────────────────────────
 

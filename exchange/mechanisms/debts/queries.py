@@ -100,17 +100,17 @@ class Queries:
             outcome=token.outcome,
         )
 
-    @staticmethod
-    def _sale(token: Token, agent: AgentRecord) -> SaleView | None:
+    def _sale(self, token: Token, agent: AgentRecord) -> SaleView | None:
         sale = token.sale
         if sale is None:
             return None
-        own = sale.bids.get(agent.owner)
+        own, is_offer = sale.bids.get(agent.owner), sale.closes_at_us is None
         return SaleView(
-            kind="offer" if sale.closes_at_us is None else "auction",
+            kind="offer" if is_offer else "auction",
             pay=sale.pay,
             offer=sale.offer or None,
             taker=sale.taker,
+            until_us=self._debts.context.deadlines.due_us(sale.deadline_id) if is_offer else None,
             closes_at_us=sale.closes_at_us,
             own_bid=None if own is None else own.pay,
         )

@@ -127,7 +127,7 @@ class Repaying:
 
     def _attest(self, token: Token, claim: Claim) -> None:
         claim.state = "attested"
-        final_at_us = self._await_window(claim)
+        final_at_us = self._await_window(token, claim)
         self._debts.tell(
             token,
             lambda: RepaymentAttested(token=token.number, claim=claim.number, final_at_us=final_at_us),
@@ -140,8 +140,10 @@ class Repaying:
         deadlines.cancel(claim.deadline_id)
         claim.deadline_id = deadlines.schedule_act(until_us, "debts.end_claim", VENUE_SCOPE, claim.number)
 
-    def _await_window(self, claim: Claim) -> int:
-        until_us = self._context.time_us + self._context.settings.dispute_window_seconds * _SECOND_US
+    def _await_window(self, token: Token, claim: Claim) -> int:
+        """Let a claim be disputed for as long as the venue allowed when the debt was issued; return until when."""
+        context = self._context
+        until_us = context.time_us + context.setting_at("dispute_window_seconds", token.issued_us) * _SECOND_US
         self._await(claim, until_us)
         return until_us
 
@@ -158,7 +160,7 @@ class Repaying:
             self._drop(token, claim)
         else:
             claim.state = "refused"
-            final_at_us = self._await_window(claim)
+            final_at_us = self._await_window(token, claim)
             self._debts.tell(
                 token,
                 lambda: RepaymentRefused(token=token.number, claim=number, final_at_us=final_at_us),

@@ -62,16 +62,40 @@ class Trading:
         if token is None:
             return self._debts.reject_unknown(command, command.token)
         problem = self._check_seller(token, agent) or self._check_taker(agent, command.taker)
-        problem = problem or context.cashier.check(agent, command.pay)
+        until_us = self._latest_us(token) if command.until_us is None else command.until_us
+        problem = problem or self._check_expiry(token, until_us) or context.cashier.check(agent, command.pay)
         if problem is not None:
             return context.reject(command, *problem)
         self.last_offer = number = self.last_offer + 1
-        self._put_up(token, Sale(number, agent.agent_id, command.pay, command.taker, None))
+        sale = Sale(number, agent.agent_id, command.pay, command.taker, None)
+        self._put_up(token, sale)
+        # Like that of an order, it binds nobody for longer than it says, whatever stands still meanwhile.
+        sale.deadline_id = context.deadlines.schedule(until_us, "debts.expire_offer", token.number)
         listeners = [agent.agent_id] if command.taker is None else [agent.agent_id, command.taker]
         for name in listeners:
-            event = DebtOffered(token=token.number, offer=number, pay=command.pay, owed_hours_milli=token.owed)
+            event = DebtOffered(
+                token=token.number, offer=number, pay=command.pay, owed_hours_milli=token.owed, until_us=until_us
+            )
             context.emit(context.agents[name], event)
         return OfferOutcome(command.id, "accepted", context.stamp, offer=number)
+
+    def _latest_us(self, token: Token) -> int:
+        """Return how long an offer may stand: a debt that matures is no more what was offered."""
+        now_us = self._context.time_us
+        return token.maturity_us if now_us < token.maturity_us else now_us + _LATEST_US
+
+    def _check_expiry(self, token: Token, until_us: int) -> Violation | None:
+        now_us, latest_us = self._context.time_us, self._latest_us(token)
+        if not now_us < until_us <= latest_us:
+            return Reason.INVALID_EXPIRY, f"until_us is after venue time {now_us}, and at most {latest_us}"
+        return None
+
+    def expire(self, number: int) -> None:
+        """End an offer whose time is over."""
+        token = self._debts.live[number]
+        if token.sale is not None:
+            token.sale.deadline_id = 0
+        self.call_off(token, "expired")
 
     def _check_taker(self, agent: AgentRecord, name: str | None) -> Violation | None:
         if name is None:

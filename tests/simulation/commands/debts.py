@@ -18,6 +18,8 @@ from exchange.messages.debts import (
     WithdrawDebtBid,
     WithdrawSale,
 )
+from exchange.messages.settlements import Deliver
+from exchange.messages.tasks import BidOnTask
 
 if TYPE_CHECKING:
     from random import Random
@@ -34,8 +36,10 @@ _CREDIT: Final = 1_000_000
 def draw(random: Random, view: View) -> Drawn:
     """Return a command that an agent might give; what it was asked to sign, take or confirm, it mostly does."""
     unsigned = _unsigned(view)
-    offered = [event for event in view.recent("debts.offered")[-2:] if not _is_holder(view, event.token)]
+    offered = _offered(view)
     claimed = _claimed(view)
+    if random.random() < 0.2 and view.public.get("paydown"):
+        return _work(random, view)
     dice = random.random()
     if unsigned and dice < 0.4:
         return SignDebt, {"token": random.choice(unsigned[-3:])}
@@ -48,11 +52,13 @@ def draw(random: Random, view: View) -> Drawn:
         return IssueDebt, _debt(random, view)
     if dice < 0.8:
         return _repay(random, view) if random.random() < 0.5 else _sell(random, view)
-    token, auctioned = view.guess(random, "debt"), view.guess(random, "debt_auction")
+    if dice < 0.86:
+        token = view.guess(random, "debt_auction")
+        view.debt_bids.append(token)
+        return BidOnDebt, {"token": token, "pay": random.choice((0, 3, 7, _CREDIT, 2 * _CREDIT, 5 * _CREDIT))}
+    token = view.guess(random, "debt")
     others: tuple[Drawn, ...] = (
-        (BidOnDebt, {"token": auctioned, "pay": random.choice((0, 7, _CREDIT, 5 * _CREDIT))}),
-        (BidOnDebt, {"token": auctioned, "pay": random.choice((3, 2 * _CREDIT))}),
-        (WithdrawDebtBid, {"token": auctioned}),
+        (WithdrawDebtBid, {"token": random.choice(view.debt_bids or [token])}),
         (ChooseInterest, {"token": _held(random, view), "is_paid": random.random() < 0.8}),
         (WithdrawSale, {"token": _held(random, view)}),
         (DeclineDebt, {"token": token}),
@@ -78,8 +84,16 @@ def _claimed(view: View) -> list[int]:
     ]
 
 
-def _is_holder(view: View, token: int) -> bool:
-    return token in _known(view)
+def _offered(view: View) -> list[Any]:
+    """Return the latest offers of others that stand, as far as the agent knows."""
+    ends = [*view.recent("debts.sale_ended"), *view.recent("debts.transferred")]
+    ended = {event.token: event.seq for event in sorted(ends, key=lambda event: event.seq)}
+    held = _known(view)
+    return [
+        event
+        for event in view.recent("debts.offered")[-2:]
+        if event.token not in held and event.seq > ended.get(event.token, 0)
+    ]
 
 
 def _debt(random: Random, view: View) -> dict[str, Any]:
@@ -112,6 +126,19 @@ def _known(view: View) -> list[int]:
     return [token for token, holder in holders.items() if holder == view.agent and token not in ended]
 
 
+def _work(random: Random, view: View) -> Drawn:
+    """Do the work of a paydown: deliver what the agent has won, or bid."""
+    tasks = view.public["paydown"]
+    won = [
+        event
+        for event in view.recent("settlements.opened")
+        if event.provider == view.agent and event.origin in [f"tasks:{task}" for task in tasks]
+    ]
+    if won:
+        return Deliver, {"settlement": won[-1].settlement, "fencing_token": won[-1].fencing_token, "reference": "pr/2"}
+    return BidOnTask, {"task": random.choice(tasks), "price": random.choice((1, 1_000, _CREDIT))}
+
+
 def _repay(random: Random, view: View) -> Drawn:
     hours = random.choice((1, 1, 7, 1_000, 2_500, 20_000))
     return RepayDebt, {"token": _held(random, view), "hours_milli": hours, "reference": "pr/1"}
@@ -125,4 +152,5 @@ def _sell(random: Random, view: View) -> Drawn:
         return AuctionDebt, {"token": token, "max_pay": max_pay, "closes_at_us": closes_at_us}
     pay = random.choice((0, 1, 10, 2 * _CREDIT))
     taker = random.choice((None, *([random.choice(view.agents)] * 4)))
-    return OfferDebt, {"token": token, "pay": pay, "taker": taker}
+    until_us = random.choice((None, None, view.venue_time_us + random.choice((0, 60, 86_400)) * _SECOND_US))
+    return OfferDebt, {"token": token, "pay": pay, "taker": taker, "until_us": until_us}

@@ -74,6 +74,8 @@ class View:
     venue_time_us: int = 0
     orders: list[int] = field(default_factory=list)
     """Orders that it placed, not long ago."""
+    debt_bids: deque[int] = field(default_factory=lambda: deque(maxlen=3))
+    """Debts that it meant to bid for, not long ago: nothing tells of sealed bids."""
     heard: dict[str, deque[Any]] = field(default_factory=dict)
     """The latest events of other families than ``orders`` and ``admin``, by tag, as the wire has them."""
     public: dict[str, deque[int]] = field(default_factory=dict)
@@ -111,11 +113,20 @@ class View:
         if tag == "predictions.opened":
             self._note(f"prediction:{event.kind}", event.market)
         if tag.startswith("debts."):
-            self._note("debt", event.token)
-        if tag == "debts.auctioned":
-            self._note("debt_auction", event.token)
+            self._note_debts(event, tag)
         if tag == "predictions.began":
             self._note("prediction:begun", event.market)
+
+    def _note_debts(self, event: Any, tag: str) -> None:
+        """Remember debts, those that are auctioned, and the tasks of paydowns."""
+        self._note("debt", event.token)
+        if tag == "debts.paydown_ordered":
+            self._note("paydown", event.task)
+        if tag == "debts.auctioned":
+            self._note("debt_auction", event.token)
+        auctioned = self.public.get("debt_auction", [])
+        if tag in ("debts.auction_closed", "debts.sale_ended") and event.token in auctioned:
+            auctioned.remove(event.token)
 
     def _note(self, name: str, number: int | None) -> None:
         known = self.public.setdefault(name, deque(maxlen=8))
