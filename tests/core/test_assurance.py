@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from exchange.mechanisms.assurance import Assurance
 from exchange.mechanisms.base import NotFound
 from exchange.messages import tag_of
 from exchange.messages.admin import HaltAgent, RevokeAgent, Settings, SuspendAgent
@@ -24,6 +25,12 @@ ALL = ("proposer", "builder", *OWNERS)
 @pytest.fixture
 def venue() -> Goods:
     return Goods()
+
+
+def assurance(venue: Goods) -> Assurance:
+    found = venue.engine.mechanisms["assurance"]
+    assert isinstance(found, Assurance)
+    return found
 
 
 def everything(venue: Goods) -> list[int]:
@@ -705,6 +712,42 @@ def test_a_proposer_withdraws_before_the_first_pledge(venue: Goods) -> None:
     venue.propose()
     venue.pledge(OWNERS[0], 10, good=2)
     assert_rejected(venue.submit("proposer", WithdrawGood, good=2), Reason.WRONG_STATE)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_goods_of_who_is_revoked_end_a_page_at_a_time(venue: Goods, is_loaded: bool) -> None:
+    """Others name whom they like as provider or attester, so it may be any number; orders come in between."""
+    for _ in range(5):
+        venue.propose(attester="ci")
+    for good in (1, 2, 4):
+        venue.pledge(OWNERS[0], 10, good=good)
+    assurance(venue).page = 3
+    venue.must(OPERATOR, RevokeAgent, agent="ci")
+    # A good and its pledge are two.
+    assert [venue.good(good).state for good in range(1, 6)] == ["revoked"] * 2 + ["open"] * 3
+    if is_loaded:
+        venue.reload()
+        assurance(venue).page = 3
+    # Nothing is lost that comes in between.
+    venue.pledge(OWNERS[1], 50, good=5)
+    venue.advance_to(venue.time_us + 1)
+    venue.advance_to(venue.time_us + 1)
+    assert [venue.good(good).state for good in range(1, 6)] == ["revoked"] * 5
+    assert venue.purses(*OWNERS[:2]) == [100, 100]
+
+
+def test_work_that_nobody_is_left_for_is_taken_out_a_page_at_a_time(venue: Goods) -> None:
+    venue.register("mate", owner=OWNERS[0], endowment=100 * CREDIT)
+    for good in range(1, 5):
+        venue.propose_tests()
+        venue.pledge("mate" if good == 2 else OWNERS[0], good=good, hours=4)
+    for name in (OWNERS[0], "mate"):
+        assurance(venue).page = 2
+        venue.must(OPERATOR, RevokeAgent, agent=name)
+        venue.reload()
+    assert [venue.good(good).raised for good in range(1, 5)] == [0, 1, 1, 1]
+    venue.advance_to(venue.time_us + 1)
+    assert [venue.good(good).raised for good in range(1, 5)] == [0] * 4
 
 
 def test_the_largest_good_that_there_may_be() -> None:

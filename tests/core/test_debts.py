@@ -18,6 +18,7 @@ from exchange.messages.debts import (
     DeclineDebt,
     IssueDebt,
     ListDebts,
+    OfferDebt,
     RepayDebt,
     SignDebt,
 )
@@ -597,6 +598,51 @@ def test_beneficiaries_are_few(venue: Debtors) -> None:
             },
             IssueDebt,
         )  # fmt: skip
+
+
+def test_any_number_of_debts_goes_back_a_page_at_a_time(venue: Debtors) -> None:
+    """Others may propose and sell it as many as they like; orders come in between."""
+    for _ in range(5):
+        venue.issue("dan")
+    for token in range(1, 6):
+        venue.sell("cid", 1, token=token)
+    for _ in range(2):
+        venue.propose("eve", beneficiaries={"cid": 1})
+    venue.debts.page = 3
+    venue.must(OPERATOR, RevokeAgent, agent="cid")
+    assert [venue.debt(token).holder for token in range(1, 6)] == ["dan"] * 3 + ["cid"] * 2
+    venue.reload()
+    venue.debts.page = 3
+    venue.advance_to(venue.time_us + 1)
+    assert [venue.debt(token).holder for token in range(1, 6)] == ["dan"] * 5
+    assert [venue.debt(token).outcome for token in (6, 7)] == ["revoked", None]
+    venue.advance_to(venue.time_us + 1)
+    assert venue.debt(7).outcome == "revoked"
+    assert "cid" not in venue.debts.by_agent
+    assert venue.engine.check_invariants() == []
+
+
+def test_what_a_revoked_agent_has_itself_pays_all_of_its_own_debts(venue: Debtors) -> None:
+    """However many others' it has: what is left of it goes to the treasury in the same batch."""
+    for _ in range(3):
+        venue.issue(principal_hours_milli=1_000, interest_hours_milli_per_month=0)
+    venue.debts.page = 1
+    venue.must(OPERATOR, RevokeAgent, agent="poster")
+    assert [venue.debt(token).in_escrow for token in (1, 2, 3)] == [5 * CREDIT] * 3
+    assert [venue.debt(token).state for token in (1, 2, 3)] == ["paydown"] * 3
+
+
+def test_what_a_dead_mans_switch_withdraws_is_withdrawn_a_page_at_a_time(venue: Debtors) -> None:
+    for _ in range(3):
+        venue.must("poster", OfferDebt, token=venue.issue(), pay=1)
+    venue.propose()
+    venue.debts.page = 2
+    venue.must("poster", CancelAllAfter, seconds=10)
+    venue.advance(10)
+    assert [venue.debt(token).sale is None for token in (1, 2, 3)] == [True, True, False]
+    venue.advance_to(venue.time_us + 1)
+    assert (venue.debt(3).sale, venue.debt(4).outcome) == (None, "dead_man")
+    venue.advance_to(venue.time_us + 1)
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])

@@ -218,7 +218,44 @@ def test_beneficiaries_pay_what_they_have_and_owe_nothing(venue: Debtors) -> Non
     task = order(venue)
     assert venue.view_task(task).reserve == 32 * CREDIT
     assert venue.credits_of("ann", "ben") == [0, 75]
-    assert liens(venue) == [("poster", "ann", 75), ("poster", "ben", 25)]
+    # Each is owed what it has paid; what nobody paid is still owed to whoever repays the debt.
+    assert liens(venue) == [("poster", "escrow:debts:1", 68), ("poster", "ann", 7), ("poster", "ben", 25)]
+
+
+def test_who_keeps_its_money_from_a_paydown_gets_none_of_its_debtors(venue: Debtors) -> None:
+    """What nobody paid and the work did not cost is owed by nobody, so it is no use to be poor on that day."""
+    issue(venue)
+    spend(venue, "poster", 40)
+    begin(venue)
+    spend(venue, "ann")
+    task = order(venue)
+    assert venue.view_task(task).reserve == 55 * CREDIT
+    do(venue, "dan", 50, task=task)
+    assert venue.debt().outcome == "paid_down"
+    assert liens(venue) == [("poster", "ben", 15)]
+    earn(venue, "poster", 60)
+    venue.must("poster", PayLiens, amount=15 * CREDIT)
+    assert venue.credits_of("poster", "ann", "ben") == [45, 0, 100]
+
+
+def test_what_debtors_pay_while_the_work_is_done_is_for_those_who_paid_in_their_place(venue: Debtors) -> None:
+    """Of 68 that nobody paid 20 come in late: they are the beneficiaries', who are owed that much less."""
+    issue(venue)
+    venue.sell("cid", 0)
+    spend(venue, "poster")
+    spend(venue, "cid")
+    spend(venue, "ann", 7)
+    begin(venue)
+    task = order(venue)
+    earn(venue, "poster", 20)
+    venue.must("poster", PayLiens, amount=20 * CREDIT)
+    venue.reload()
+    do(venue, "dan", 32, task=task)
+    found = {lien.creditor: lien.amount for lien in venue.engine.context.cashier.liens.values()}
+    # The holder answers to the issuer for what that has paid, and still owes.
+    assert found == {"poster": 32 * CREDIT, "ann": 2_625_000, "ben": 9_375_000}
+    assert [venue.balance(name)[0] for name in ("ann", "ben")] == [4_375_000, 90_625_000]
+    assert venue.engine.check_invariants() == []
 
 
 def test_who_never_signed_pays_nothing(venue: Debtors) -> None:
@@ -236,7 +273,7 @@ def test_who_never_signed_pays_nothing(venue: Debtors) -> None:
     task = order(venue)
     assert venue.credits_of("ann", "ben") == [100, 85]
     assert venue.view_task(task).reserve == 55 * CREDIT
-    assert liens(venue) == [("poster", "ann", 45), ("poster", "ben", 15)]
+    assert liens(venue) == [("poster", "escrow:debts:1", 45), ("poster", "ben", 15)]
 
 
 def test_resting_orders_and_sealed_bids_of_debtors_are_freed(venue: Debtors) -> None:
@@ -662,6 +699,12 @@ def test_what_leaves_debtors_and_beneficiaries_is_spent_on_the_work_or_there_for
     assert after["cid"] <= before["cid"]
     if venue.debt().outcome == "paid_down":
         assert gone + bounty * CREDIT == venue.balance("dan")[0] - 100 * CREDIT
+        # Whoever paid for the debtors is owed just that, and nobody owes more than the work has cost.
+        cashier = venue.engine.context.cashier
+        owed = {lien.creditor: lien.amount for lien in cashier.liens.values() if lien.debtor == "poster"}
+        assert owed == {name: before[name] - after[name] for name in ("ann", "ben") if before[name] > after[name]}
+        recourse = sum(lien.amount for lien in cashier.liens.values() if lien.debtor == "cid")
+        assert recourse <= max(before["poster"] - after["poster"], 0) + sum(owed.values())
     else:
         assert venue.debt().state == "overdue"
         assert (after["ann"], after["ben"]) == (before["ann"], before["ben"])

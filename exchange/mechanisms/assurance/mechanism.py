@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from exchange.mechanisms.assurance.closing import Closing
@@ -51,6 +52,9 @@ __all__ = ["Assurance", "SettlementDirectory"]
 _REMEMBERED: Final = 1_000
 """So many ended goods can still be asked for."""
 
+_PAGE: Final = 500
+"""About so many goods and pledges of an agent that is gone are looked after in one batch: orders come in between."""
+
 _MINUTE_US: Final = 60_000_000
 
 
@@ -75,6 +79,8 @@ class Assurance(Mechanism):
         """The goods that have not ended in which an agent has a part."""
         self.proposed: dict[str, int] = {}
         """How many of them each owner has proposed."""
+        self.page = _PAGE
+        """How many goods and pledges of an agent that is gone are looked after in one batch, about."""
         self._last_number = 0
         self._settlements: SettlementDirectory | None = None
         self.closing = Closing(self)
@@ -118,7 +124,7 @@ class Assurance(Mechanism):
 
     def deadlines(self) -> Mapping[str, Callable[..., None]]:
         """Return what each kind of deadline fires."""
-        return {"assurance.close": self.closing.close}
+        return {"assurance.close": self.closing.close, "assurance.wind_up": self._wind_up_page}
 
     # ── commands ────────────────────────────────────────────────────────────────────────────────
 
@@ -301,22 +307,46 @@ class Assurance(Mechanism):
 
     def _wind_up(self, fact: AgentEnded) -> None:
         """End the open goods of a revoked proposer, provider or attester; credits stay pledged, work needs somebody."""
-        for number in sorted(self.by_agent.get(fact.agent, ())):
-            good = self.live[number]
-            if good.state == "open" and fact.agent in good.parties():
-                self.closing.give_back(good, "revoked")
-        agents, fleets = self.context.agents, self.context.fleets
-        owner = agents[fact.agent].owner
-        if any(agents[name].state != "revoked" for name in fleets[owner]):
-            return
-        for name in fleets[owner]:
-            for number in sorted(self.by_agent.get(name, ())):
-                self._void_work(self.live[number], owner)
+        self._wind_up_page(fact.agent)
+
+    def _wind_up_page(self, agent_id: str) -> None:
+        """Look after the next goods; also fires as a deadline, in a batch of its own each time.
+
+        Others name whom they like as provider or attester, so there may be any number of them.
+        """
+        context = self.context
+        owner, left = context.agents[agent_id].owner, self.page
+        names, fleet = [agent_id], context.fleets[owner]
+        is_gone = all(context.agents[name].state == "revoked" for name in fleet)
+        for name in fleet if is_gone else names:
+            page = nsmallest(
+                left,
+                [
+                    number
+                    for number in self.by_agent.get(name, ())
+                    if self._needs(self.live[number], name, is_gone=is_gone)
+                ],
+            )
+            for number in page:
+                good = self.live[number]
+                left -= 1 + good.pledge_count
+                if name in good.parties():
+                    self.closing.give_back(good, "revoked")
+                else:
+                    self._void_work(good, owner)
+                if left <= 0:
+                    context.deadlines.schedule(context.time_us + 1, "assurance.wind_up", agent_id)
+                    return
+
+    @staticmethod
+    def _needs(good: Good, name: str, *, is_gone: bool) -> bool:
+        """Return whether an open good needs an agent that was revoked, or work of its owner, which ``is_gone``."""
+        if good.state != "open":
+            return False
+        return name in good.parties() or (is_gone and good.takes_minutes and name in good.pledges)
 
     def _void_work(self, good: Good, owner: str) -> None:
         """Take out the work that an owner pledged of which no agent is left."""
-        if good.state != "open" or not good.takes_minutes:
-            return
         removed = good.remove_owner(owner)
         posting = self.context.cashier.posting(good.cause)
         for pledge in removed:

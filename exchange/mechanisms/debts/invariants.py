@@ -88,5 +88,5 @@ def _paydown_problems(debts: Debts, token: Token, paydown: Paydown) -> Iterator[
     waits = is_collecting + (paydown.is_due and token.claim is not None) + bool(paydown.task)
     if waits != 1:
         yield "paydowns_wait_for_one_thing"
-    if paydown.lien.left(debts.context.cashier) and paydown.task:
-        yield "beneficiaries_receive_the_liens"
+    if any(lien.amount > paydown.advances[name] for name, lien in paydown.liens.items()):
+        yield "beneficiaries_are_owed_what_they_paid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from exchange.mechanisms.base import VENUE_SCOPE, AgentRecord, CommandRule, Context, Mechanism
@@ -63,6 +64,9 @@ __all__ = ["Debts"]
 _REMEMBERED: Final = 1_000
 """So many ended debts can still be asked for."""
 
+_PAGE: Final = 100
+"""So many debts of an agent that is gone are looked after in one batch: orders come in between."""
+
 _BP: Final = 10_000
 _MILLI_HOUR_US: Final = 3_600_000
 """What metrics count work in."""
@@ -99,6 +103,8 @@ class Debts(Mechanism):
         self.outstanding = 0
         """The hours owed on all debts."""
         self.overdue = Overdue()
+        self.page = _PAGE
+        """How many debts of an agent that is gone are looked after in one batch."""
         self.last_number = 0
         self.tally = Tally(
             Figure("issued_total", "Debts that began to exist."),
@@ -158,6 +164,8 @@ class Debts(Mechanism):
             "debts.end_claim": self.repaying.end_by_silence,
             "debts.check": self.paydowns.check,
             "debts.end_collecting": self.paydowns.end_collecting,
+            "debts.wind_up": self._wind_up_page,
+            "debts.withdraw": self._withdraw_page,
         }
 
     # ── issuing ─────────────────────────────────────────────────────────────────────────────────
@@ -444,15 +452,42 @@ class Debts(Mechanism):
     # ── ends of agents ──────────────────────────────────────────────────────────────────────────
 
     def _wind_up(self, fact: AgentEnded) -> None:
-        """Give the debts of a revoked agent back to their issuers; its own are paid down."""
+        """Give the debts of a revoked agent back to their issuers; its own are paid down.
+
+        Its own at once, because what it has itself pays for them, and that goes to others right after. An owner has
+        not many; what others have issued may be any number, and is worked off a page at a time.
+        """
         agent_id = fact.agent
         self.trading.withdraw_bids(agent_id)
-        for number in sorted(self.by_agent.get(agent_id, ())):
+        own = [
+            number
+            for number in self.by_agent.get(agent_id, ())
+            if self.live[number].issuer == self.live[number].holder == agent_id
+        ]
+        for number in sorted(own):
+            if self.live[number].state != "proposed":
+                self._return_to_issuer(self.live[number])
+        self._wind_up_page(agent_id)
+
+    def _wind_up_page(self, agent_id: str) -> None:
+        """End what is proposed and return what is held; also fires as a deadline, in a batch of its own each time."""
+        page = nsmallest(
+            self.page,
+            [
+                number
+                for number in self.by_agent.get(agent_id, ())
+                if self.live[number].state == "proposed"
+                or agent_id == self.live[number].holder != self.live[number].issuer
+            ],
+        )
+        for number in page:
             token = self.live[number]
             if token.state == "proposed":
                 self.end(token, "revoked")
-            elif token.holder == agent_id:
+            else:
                 self._return_to_issuer(token)
+        if len(page) == self.page:
+            self.context.deadlines.schedule(self.context.time_us + 1, "debts.wind_up", agent_id)
 
     def _return_to_issuer(self, token: Token) -> None:
         self.trading.call_off(token, "revoked")
@@ -463,14 +498,28 @@ class Debts(Mechanism):
 
     def _withdraw(self, fact: SwitchLapsed) -> None:
         """Withdraw what an agent that cannot be reached proposed, signed, offered or bid, and that binds nobody yet."""
-        agent_id = fact.agent
-        self.trading.withdraw_bids(agent_id)
-        for number in sorted(self.by_agent.get(agent_id, ())):
+        self.trading.withdraw_bids(fact.agent)
+        self._withdraw_page(fact.agent)
+
+    def _withdraw_page(self, agent_id: str) -> None:
+        """Withdraw the next of it; also fires as a deadline, in a batch of its own each time."""
+        numbers = [number for number in self.by_agent.get(agent_id, ()) if self._is_free(self.live[number], agent_id)]
+        page = nsmallest(self.page, numbers)
+        for number in page:
             token = self.live[number]
-            if token.state == "proposed" and (agent_id == token.issuer or agent_id in token.signed):
+            if token.state == "proposed":
                 self.end(token, "dead_man")
-            elif token.holder == agent_id and token.sale is not None and token.sale.closes_at_us is None:
+            else:
                 self.trading.call_off(token, "dead_man")
+        if len(page) == self.page:
+            self.context.deadlines.schedule(self.context.time_us + 1, "debts.withdraw", agent_id)
+
+    @staticmethod
+    def _is_free(token: Token, agent_id: str) -> bool:
+        """Return whether an agent proposed, signed or offered a debt, and that binds nobody yet."""
+        if token.state == "proposed":
+            return agent_id == token.issuer or agent_id in token.signed
+        return token.holder == agent_id and token.sale is not None and token.sale.closes_at_us is None
 
     # ── proving ─────────────────────────────────────────────────────────────────────────────────
 

@@ -1,7 +1,7 @@
 """Pay overdue debts down by force: collect what that costs, and have the work done by somebody else.
 
 Who answers for a debt is asked in turn: its escrow, its holder, its issuer, its beneficiaries. Who pays for somebody
-before it has a lien on that one.
+before it has a lien on that one, as far as it has paid.
 """
 
 from __future__ import annotations
@@ -183,25 +183,49 @@ class Paydowns:
         )
 
     def _ask_beneficiaries(self, token: Token, paydown: Paydown, missing: int) -> None:
-        """Take the rest from those who signed, as far as they have it; all receive the lien on it, by weight."""
+        """Take the rest from those who signed, as far as they have it; who pays has that much of the lien on it."""
         cashier = self._context.cashier
-        lien = cashier.liens.get(paydown.lien.number)
         # What was repaid meanwhile is owed by nobody any more.
-        owed = 0 if lien is None else min(lien.amount, missing)
-        paydown.recourse.forgive(cashier, paydown.lien.left(cashier) - owed)
-        paydown.lien.forgive(cashier, paydown.lien.left(cashier))
+        paydown.lien.forgive(cashier, paydown.lien.left(cashier) - missing)
         for name, part in largest_remainder(missing, token.beneficiaries):
             if name in token.signed:
                 paid = cashier.collect(name, token.escrow, part, token.cause)
                 if paid:
                     paydown.advances[name] = paid
                 self._debts.tally.count("paydown_credits_total", by=paid)
-        if lien is None:
+        self._divide_lien(token, paydown)
+        self._limit_recourse(paydown)
+
+    def _divide_lien(self, token: Token, paydown: Paydown) -> None:
+        """Let those who paid be owed what they paid; what nobody paid is owed to the escrow still."""
+        cashier, left = self._context.cashier, paydown.lien.left(self._context.cashier)
+        advanced = sum(paydown.advances.values())
+        if not left or not advanced:
             return
-        for name, part in largest_remainder(owed, token.beneficiaries):
-            number = cashier.owe(lien.debtor, name, part, token.cause)
-            if number:
-                paydown.liens[name] = Claimed(number, part)
+        number, debtor = paydown.lien.number, cashier.liens[paydown.lien.number].debtor
+        parts: list[tuple[str, int]] = []
+        for name, part in largest_remainder(min(left, advanced), paydown.advances):
+            if part and cashier.takes(name) == debtor:
+                # Nobody owes itself anything.
+                left -= paydown.lien.forgive(cashier, part)
+            elif part:
+                parts.append((name, part))
+        if not parts:
+            return
+        rest = left - sum([part for _, part in parts])
+        divided = [(token.escrow, rest), *parts] if rest else parts
+        numbers = [number, *range(cashier.last_lien + 1, cashier.last_lien + len(divided))]
+        brought = paydown.lien.brought(cashier)
+        cashier.divide(number, divided)
+        paydown.lien = Claimed(number if rest else 0, brought + rest)
+        paydown.liens = {
+            name: Claimed(each, part) for each, (name, part) in zip(numbers[bool(rest) :], parts, strict=True)
+        }
+
+    def _limit_recourse(self, paydown: Paydown) -> None:
+        """Let the holder owe the issuer no more than that has paid for it, and still owes."""
+        answered = paydown.by_issuer + paydown.lien.amount + sum([lien.amount for lien in paydown.liens.values()])
+        paydown.recourse.forgive(self._context.cashier, paydown.recourse.amount - answered)
 
     def _debtors(self, token: Token, paydown: Paydown) -> tuple[str, ...]:
         names = (paydown.holder, token.holder, token.issuer)
@@ -252,6 +276,8 @@ class Paydowns:
             self._fail(token, paydown)
             return
         self._debts.repay(token, token.owed)
+        # What nobody paid the work has not cost.
+        paydown.lien.forgive(self._context.cashier, paydown.lien.left(self._context.cashier))
         self._give_back(token, paydown, token.issuer)
         self._end(token, "paid_down")
         self._debts.end(token, "paid_down")
@@ -303,17 +329,19 @@ class Paydowns:
         for name, part in parts:
             lien = paydown.liens.get(name)
             if lien is not None:
-                paydown.recourse.forgive(cashier, lien.forgive(cashier, part))
+                lien.forgive(cashier, part)
 
     def _let_liens_go(self, paydown: Paydown) -> None:
         """Let nobody owe any more what was not collected: the hours are still owed, or are repaid."""
         cashier = self._context.cashier
         for lien in (paydown.lien, *paydown.liens.values()):
-            paydown.recourse.forgive(cashier, lien.forgive(cashier, lien.left(cashier)))
+            lien.forgive(cashier, lien.left(cashier))
+        self._limit_recourse(paydown)
 
     def _give_back(self, token: Token, paydown: Paydown, heir: str) -> None:
         """Give back what a debt that ends has in escrow, in the reverse order of payment; the rest goes to ``heir``."""
         self._return_advances(token, paydown)
+        self._limit_recourse(paydown)
         cashier, recourse = self._context.cashier, paydown.recourse
         left = cashier.in_escrow(token.escrow)
         by_issuer = paydown.by_issuer + paydown.lien.brought(cashier)
