@@ -119,10 +119,10 @@ class Assurance(Namespace):
         return _good(result.good)
 
     async def pledges(self, good: int) -> list[GoodPledge]:
-        """Return who has pledged what for a good that has not ended, the first pledge first.
+        """Return who has pledged what for a good, and what came of it, the first pledge first.
 
         Raises:
-            NotFound: There is no such good, or it has ended.
+            NotFound: There is no such good, or it ended too long ago.
 
         """
 

@@ -23,7 +23,8 @@ class ProposedGood:
 class Good:
     """Describe a good; ``threshold``, ``cap`` and ``raised`` count owners, credits or minutes, as ``unit`` says.
 
-    ``refund_bonus`` is in percent. ``confirmed`` of ``voting`` credits have accepted what was delivered.
+    ``refund_bonus`` is in percent. ``confirmed`` of ``voting`` credits have accepted what was delivered. ``paid`` is
+    what the provider has got, ``bonus`` what was added to the refunds.
     """
 
     id: int
@@ -52,11 +53,17 @@ class Good:
     delivered_minutes: int
     confirmed: Credits
     voting: Credits
+    paid: Credits
+    bonus: Credits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoodPledge:
-    """Describe a pledge; ``share`` and ``share_minutes`` are what is given of it, once the good was reached."""
+    """Describe a pledge; ``share`` and ``share_minutes`` are what is given of it, once that is known.
+
+    ``refunded`` is what of credits and bond has come back by now, ``bonus`` what was paid on top, ``earned`` what it
+    got of forfeited bonds.
+    """
 
     pledge: int
     agent: str
@@ -69,3 +76,6 @@ class GoodPledge:
     share_minutes: int | None
     settlement: int | None
     delivered: bool | None
+    refunded: Credits
+    bonus: Credits
+    earned: Credits

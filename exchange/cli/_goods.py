@@ -298,12 +298,14 @@ def show_(good: int, /, *, venue: Venue | None = None, json: Json = False) -> No
             ("settlement", found.settlement),
             ("confirmed", f"{found.confirmed:f} of {found.voting:f} credits" if found.settlement else None),
             ("work done", _hours(found.delivered_minutes) if found.delivered_minutes else None),
+            ("provider got", f"{found.paid:f}" if found.paid else None),
+            ("bonus paid", f"{found.bonus:f}" if found.bonus else None),
         ),
     )
 
 
 def pledges_(good: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
-    """List who has pledged what for a good that has not ended, and what each gives of it.
+    """List who has pledged what for a good, what each gives of it, and what each has back and on top.
 
     Parameters
     ----------
@@ -311,12 +313,13 @@ def pledges_(good: int, /, *, venue: Venue | None = None, json: Json = False) ->
         Number of the good.
     """
     print_all(
-        ask(venue, lambda agent: agent.assurance.pledges(good), _missing(good, " that has not ended")),
+        ask(venue, lambda agent: agent.assurance.pledges(good), _missing(good)),
         json,
-        ("pledge", "agent", "owner", "pledged", ">bond", "gives", "settlement", "note"),
+        ("pledge", "agent", "owner", "pledged", ">bond", "gives", ">back", ">on top", "settlement", "note"),
         lambda pledge: (
             pledge.pledge, pledge.agent, pledge.owner, _given(pledge.credits, pledge.minutes), f"{pledge.bond:f}",
-            _share(pledge), pledge.settlement or "", "" if pledge.counts else "no owner that counts",
+            _share(pledge), f"{pledge.refunded:f}", f"{pledge.bonus + pledge.earned:f}", pledge.settlement or "",
+            "" if pledge.counts else "no owner that counts",
         ),
         empty="Nobody has pledged yet.",
     )  # fmt: skip
@@ -356,5 +359,5 @@ def follow_(
     )
 
 
-def _missing(good: int, which: str = ", or it ended long ago") -> str:
-    return f"there is no good {good}{which}; see `exchange good list`"
+def _missing(good: int) -> str:
+    return f"there is no good {good}, or it ended long ago; see `exchange good list`"

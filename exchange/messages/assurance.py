@@ -221,7 +221,7 @@ class ListGoods(Query, tag="assurance.list"):
 
 
 class ListPledges(Query, tag="assurance.pledges"):
-    """Ask for the pledges of a good that has not ended, by number, paged."""
+    """Ask for the pledges of a good, by number, paged. Of ended goods the last 10,000 are known."""
 
     good: GoodId
     after: int = 0
@@ -232,7 +232,7 @@ class GoodView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Describe a good; ``raised`` is what there is of what the threshold counts, ``settlement`` the provider's.
 
     ``confirmed`` of ``voting`` credits have accepted what was delivered. ``delivered_minutes`` of work are done for
-    good.
+    good. ``paid`` is what the provider has got, ``bonus`` what was added to the refunds.
     """
 
     good: int
@@ -261,13 +261,16 @@ class GoodView(msgspec.Struct, kw_only=True, omit_defaults=True):
     delivered_minutes: int = 0
     confirmed: int = 0
     voting: int = 0
+    paid: int = 0
+    bonus: int = 0
 
 
 class PledgeView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Describe a pledge; ``share`` and ``share_minutes`` are what is given of it, once that is known.
 
     ``counts``: its owner counts as one, has a voice and gets the bonus. ``delivered``: whether the work was done; None
-    while that is not final.
+    while that is not final. ``refunded`` is what of credits and bond has come back by now, ``bonus`` what was paid on
+    top, ``earned`` what it got of forfeited bonds.
     """
 
     pledge: int
@@ -281,6 +284,9 @@ class PledgeView(msgspec.Struct, kw_only=True, omit_defaults=True):
     share_minutes: int | None = None
     settlement: int | None = None
     delivered: bool | None = None
+    refunded: int = 0
+    bonus: int = 0
+    earned: int = 0
 
 
 class GoodResult(Result, tag="good", kw_only=True):

@@ -46,7 +46,14 @@ def test_a_good_goes_from_proposal_to_pay(call: Call, venue: Serving) -> None:
     told(call, "settlement", "deliver", settlement["id"], "pr/7", *as_lab)
     confirmed = told(call, "good", "confirm", number, *as_ann)
     assert (confirmed["state"], confirmed["confirmed"], confirmed["voting"]) == ("completed", "40.000000", "61.000000")
-    assert "completed: all was delivered" in call("good", "show", number, *as_ben).stdout
+    shown = call("good", "show", number, *as_ben).stdout
+    assert "completed: all was delivered" in shown
+    assert "30.500000" in next(line for line in shown.splitlines() if line.startswith("provider got"))
+    pledges = told(call, "good", "pledges", number, *as_ben)
+    assert [(pledge["share"], pledge["refunded"]) for pledge in pledges] == [
+        ("20.000000", "20.000000"), ("10.500000", "10.500000"),
+    ]  # fmt: skip
+    assert "10.500000" in call("good", "pledges", number, *as_ben).stdout
     (last,) = call("good", "follow", number, *as_ben).stdout.splitlines()
     assert "completed" in last
 
@@ -69,7 +76,7 @@ def test_work_is_pledged_and_a_good_withdrawn(call: Call, venue: Serving) -> Non
     [
         (("good", "show", 999), "there is no good 999, or it ended long ago; see `exchange good list`"),
         (("good", "follow", 999), "there is no good 999"),
-        (("good", "pledges", 999), "there is no good 999 that has not ended"),
+        (("good", "pledges", 999), "there is no good 999, or it ended long ago"),
         (("good", "pledge", 999, 5), "unknown_good"),
         (("good", "pledge", 1, "0.0000001"), "credits"),
         (("good", "pledge", 1, "--work", "90s"), "--work 0:01:30 is no number of whole minutes"),

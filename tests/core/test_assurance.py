@@ -536,6 +536,59 @@ def test_a_bonus_is_rounded_up_and_split_to_the_last_unit(venue: Goods) -> None:
     assert [venue.purse(name) - 100 * CREDIT for name in ("proposer", *OWNERS[:3])] == [-3, 1, 1, 1]
 
 
+def test_several_agents_of_an_owner_get_no_more_bonus_than_one(venue: Goods) -> None:
+    """Where owners count once for all of them; where credits count, by the credits, however they are split."""
+    for number in range(5):
+        venue.register(f"mate{number}", owner=OWNERS[0], endowment=100 * CREDIT)
+    venue.propose(unit="owners", threshold=3, min_credits=5 * CREDIT, refund_bonus_bp=10_000)
+    venue.propose(refund_bonus_bp=1_000)
+    for number in range(5):
+        venue.pledge(f"mate{number}", 5)
+        venue.pledge(f"mate{number}", 4, good=2)
+    venue.pledge(OWNERS[1], 20, good=2)
+    before = sum(venue.purse(f"mate{number}") for number in range(5))
+    venue.close()
+    venue.close(2)
+    # All 25 and 20 that they pledged, 5 for one owner, and a tenth of 20.
+    assert sum(venue.purse(f"mate{number}") for number in range(5)) - before == (25 + 5 + 20 + 2) * CREDIT
+
+
+@pytest.mark.parametrize("owner", ["proposer", "builder"])
+def test_no_agent_of_who_proposes_or_provides_gets_a_bonus(venue: Goods, owner: str) -> None:
+    venue.register("mate", owner=owner, endowment=100 * CREDIT)
+    venue.propose(refund_bonus_bp=1_000)
+    venue.pledge("mate", 40)
+    venue.close()
+    assert venue.purses("proposer", "mate") == [100, 100]
+
+
+def test_an_owner_cannot_take_all_places_to_make_a_good_fail() -> None:
+    """Its further agents add nothing where owners count, so they get only places that no owner needs."""
+    venue = Goods(settings=Settings(max_pledges=4))
+    for number in range(4):
+        venue.register(f"mate{number}", owner=OWNERS[0], endowment=100 * CREDIT)
+    venue.propose(unit="owners", threshold=3, min_credits=5 * CREDIT, refund_bonus_bp=1_000)
+    venue.pledge("mate0", 5)
+    venue.pledge("mate1", 5)
+    for name in ("mate2", "proposer", "builder"):
+        assert_rejected(venue.try_to_pledge(name, 5), Reason.TOO_MANY_PLEDGES)
+    venue.pledge("mate1", 5)
+    for name in OWNERS[1:3]:
+        venue.pledge(name, 5)
+    assert venue.close().state == "reached"
+
+
+def test_what_pays_the_bonus_is_there_whatever_the_proposer_owes(venue: Goods) -> None:
+    """Nothing takes it from its escrow, neither a forced debit nor a lien nor the end of the proposer."""
+    venue.propose(refund_bonus_bp=10_000)
+    venue.pledge(OWNERS[0], 30)
+    venue.engine.context.cashier.charge("proposer", "treasury", 80 * CREDIT, "test")
+    assert venue.purses("proposer") == [0]
+    venue.must(OPERATOR, RevokeAgent, agent="proposer")
+    assert venue.good().state == "revoked"
+    assert venue.purses(OWNERS[0]) == [130]
+
+
 # ── public money ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -845,9 +898,10 @@ def test_goods_and_pledges_are_public_and_paged(venue: Goods) -> None:
     assert [view.agent for view in venue.pledges(limit=2)] == list(OWNERS[:2])
     assert [view.agent for view in venue.pledges(after=2)] == [OWNERS[2]]
     venue.close()
-    with pytest.raises(NotFound):
-        venue.pledges()
     assert (venue.good().credits, venue.good().pledges) == (30 * CREDIT, 3)
+    assert [view.agent for view in venue.pledges(after=1)] == list(OWNERS[1:3])
+    with pytest.raises(NotFound):
+        venue.pledges(3)
     with pytest.raises(NotFound):
         venue.good(3)
 
@@ -860,6 +914,76 @@ def test_terms_are_those_of_the_proposal(venue: Goods) -> None:
     venue.pledge(OWNERS[0], hours=4)
     venue.pledge(OWNERS[1], hours=4)
     assert venue.purses(*OWNERS[:2]) == [96, 96]
+
+
+def came_of(venue: Goods, good: int = 1) -> list[tuple[int, int, int]]:
+    """Return what each pledge for a good came to: what came back of it, its bonus, and what it earned."""
+    return [(view.refunded, view.bonus, view.earned) for view in venue.pledges(good)]
+
+
+def test_what_came_of_each_pledge_can_be_asked_for_when_the_good_has_ended(venue: Goods) -> None:
+    """Nobody has to keep its events to prove what it had back."""
+    venue.propose(cap=60 * CREDIT, refund_bonus_bp=1_000)
+    venue.propose(cap=60 * CREDIT, refund_bonus_bp=1_000)
+    for name, amount in zip(OWNERS, (30, 24), strict=False):
+        venue.pledge(name, amount)
+    venue.pledge(OWNERS[0], 20, good=2)
+    assert came_of(venue) == [(0, 0, 0)] * 2
+    assert venue.pledges()[0].share is None
+    venue.close()
+    venue.close(2)
+    # 30 and 24 of 54 for 50; the second was not reached.
+    assert came_of(venue) == [(2_222_222, 0, 0), (1_777_778, 0, 0)]
+    assert came_of(venue, 2) == [(20 * CREDIT, 2 * CREDIT, 0)]
+    assert (venue.good(2).paid, venue.good(2).bonus, venue.pledges(2)[0].share) == (0, 2 * CREDIT, 0)
+    venue.deliver()
+    venue.accept(OWNERS[0])
+    venue.reload()
+    assert (venue.good().state, venue.good().paid, venue.good().bonus) == ("completed", 50 * CREDIT, 0)
+    assert came_of(venue) == [(2_222_222, 0, 0), (1_777_778, 0, 0)]
+    assert [view.share for view in venue.pledges()] == [27_777_778, 22_222_222]
+
+
+def test_what_came_of_pledges_that_failed_in_part(venue: Goods) -> None:
+    """The provider fails, one of two works: credits are back, and one bond is the other's."""
+    venue.propose(unit="owners", threshold=2, cap=2, min_credits=10 * CREDIT, min_minutes=120)
+    for name in OWNERS[:2]:
+        venue.pledge(name, 10, hours=2)
+    venue.close()
+    venue.deliver(2)
+    venue.confirm_work(2)
+    venue.must("builder", GiveUp, settlement=1)
+    venue.must(OWNERS[1], GiveUp, settlement=3)
+    assert (venue.good().state, venue.good().paid) == ("failed", 0)
+    assert came_of(venue) == [(12 * CREDIT, 0, 2 * CREDIT), (10 * CREDIT, 0, 0)]
+
+
+def test_few_pledges_of_ended_goods_are_remembered(venue: Goods) -> None:
+    found = assurance(venue)
+    found.most_pledges = 3
+    for good in range(1, 4):
+        venue.propose()
+        for name in OWNERS[:2]:
+            venue.pledge(name, 1, good=good)
+        venue.close(good)
+    assert [view.refunded for view in venue.pledges(3)] == [CREDIT] * 2
+    for good in (1, 2):
+        assert venue.good(good).pledges == 2
+        with pytest.raises(NotFound, match="not remembered"):
+            venue.pledges(good)
+    venue.propose()
+    venue.must("proposer", WithdrawGood, good=4)
+    assert venue.pledges(4) == []
+    venue.reload()
+    assurance(venue).most_pledges = 3
+    venue.propose()
+    for name in OWNERS[:3]:
+        venue.pledge(name, 1, good=5)
+    assert len(venue.pledges(3)) == 2
+    venue.close(5)
+    with pytest.raises(NotFound, match="not remembered"):
+        venue.pledges(3)
+    assert len(venue.pledges(5)) == 3
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])

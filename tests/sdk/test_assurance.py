@@ -78,7 +78,10 @@ async def test_too_little_is_pledged_and_all_is_refunded_with_the_bonus() -> Non
         (placed,) = await heard(lab, PledgePlaced)
         assert (placed.agent, placed.credits) == ("ann", 5)
         await exchange.advance(HOUR)
-        assert (await ann.assurance.get(1)).state == "not_reached"
+        good = await ann.assurance.get(1)
+        assert (good.state, good.paid, good.bonus) == ("not_reached", 0, Decimal("0.5"))
+        (pledge,) = await ann.assurance.pledges(1)
+        assert (pledge.refunded, pledge.bonus, pledge.earned) == (5, Decimal("0.5"), 0)
         assert await available(ann) == Decimal("100.5")
         assert await available(lab) == Decimal("99.5")
 
@@ -95,6 +98,7 @@ async def test_work_is_pledged_with_a_bond() -> None:
         await lab.settlements.confirm(settlement.id)
         await exchange.advance(2 * DAY)
         assert ((await lab.assurance.get(1)).state, (await lab.assurance.get(1)).delivered_minutes) == ("failed", 240)
+        assert [(pledge.refunded, pledge.earned) for pledge in await ben.assurance.pledges(1)] == [(6, 6), (0, 0)]
         assert (await available(ann), await available(ben)) == (106, 94)
 
 
@@ -106,8 +110,9 @@ async def test_a_good_is_withdrawn_before_anybody_pledges() -> None:
         assert type(caught.value).__name__ == "NotPermitted"
         await lab.assurance.withdraw(1)
         assert (await ann.assurance.get(1)).state == "withdrawn"
+        assert await ann.assurance.pledges(1) == []
         with pytest.raises(NotFound):
-            await ann.assurance.pledges(1)
+            await ann.assurance.pledges(2)
 
 
 async def test_mistakes_are_told_before_anything_is_sent() -> None:

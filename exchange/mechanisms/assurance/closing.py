@@ -59,7 +59,7 @@ class Closing:
             pledge.share, pledge.share_minutes = credits_.get(pledge.agent, 0), minutes.get(pledge.agent, 0)
             bond = bond_for(pledge.share_minutes, good.hour_bond)
             refunded = pledge.credits - pledge.share + pledge.bond - bond
-            pledge.bond = bond
+            pledge.bond, pledge.refunded = bond, refunded
             posting.give_back(escrow, pledge.agent, refunded)
             event = GoodReached(
                 good=good.number, share=pledge.share, minutes=pledge.share_minutes, bond=bond, refunded=refunded
@@ -101,16 +101,17 @@ class Closing:
         posting = self._context.cashier.posting(good.cause)
         ended = {pledge.agent: (pledge.credits + pledge.bond, 0, 0) for pledge in good.pledges.values()}
         for name, (refunded, _, _) in ended.items():
+            good.pledges[name].refunded = refunded
             posting.give_back(escrow, name, refunded)
-        left = good.bonus_fund
         for name, bonus in bonuses(good):
+            good.pledges[name].bonus = bonus
+            good.bonus_paid += bonus
             posting.pay(escrow, name, bonus)
             ended[name] = (ended[name][0], bonus, 0)
-            left -= bonus
-        posting.give_back(escrow, good.proposer, left)
+        posting.give_back(escrow, good.proposer, good.bonus_fund - good.bonus_paid)
         posting.move(escrow, PUBLIC_FUND, good.subsidy)
         posting.post()
-        self._assurance.tally.count("bonus_credits_total", by=good.bonus_fund - left)
+        self._assurance.tally.count("bonus_credits_total", by=good.bonus_paid)
         good.bonus_fund = 0
         self._finish(good, outcome, ended)
 
@@ -162,6 +163,7 @@ class Closing:
             self._assurance.tally.count("paid_credits_total", by=good.credits_due)
         else:
             for pledge in good.pledges.values():
+                pledge.refunded += pledge.share
                 posting.give_back(escrow, pledge.agent, pledge.share)
             posting.move(escrow, PUBLIC_FUND, good.subsidy_share)
         posting.post()
@@ -172,6 +174,7 @@ class Closing:
             good.pot += pledge.bond
             return
         good.delivered_minutes += pledge.share_minutes
+        pledge.refunded += pledge.bond
         posting = self._context.cashier.posting(good.cause)
         posting.give_back(escrow_of(good.cause), pledge.agent, pledge.bond)
         posting.post()
@@ -188,13 +191,14 @@ class Closing:
                 posting.move(escrow, PUBLIC_FUND, amount)
             else:
                 posting.pay(escrow, name, amount)
+                good.pledges[name].earned = amount
                 ended[name] = (ended[name][0], 0, amount)
         posting.post()
         good.pot = 0
         self._finish(good, "completed" if is_whole else "failed", ended)
 
     def _finish(self, good: Good, outcome: GoodEnd, ended: dict[str, tuple[int, int, int]]) -> None:
-        """Tell everybody ``(refunded, bonus, earned)``, and keep only the sums."""
+        """Tell everybody ``(refunded, bonus, earned)``, and let it be among those that have ended."""
         context = self._context
         context.deadlines.cancel(good.deadline_id)
         good.deadline_id = 0

@@ -25,8 +25,8 @@ class Pledge:
     """
 
     __slots__ = (
-        "agent", "bond", "counts", "credits", "delivered", "minutes", "number", "owner", "settlement", "share",
-        "share_minutes",
+        "agent", "bond", "bonus", "counts", "credits", "delivered", "earned", "minutes", "number", "owner", "refunded",
+        "settlement", "share", "share_minutes",
     )  # fmt: skip
 
     def __init__(self, number: int, agent: str, owner: str, counts: bool) -> None:  # noqa: FBT001 - also from dumps
@@ -43,12 +43,17 @@ class Pledge:
         self.settlement = 0
         self.delivered: bool | None = None
         """Whether the work was done; None while that is not final."""
+        self.refunded = 0
+        """What of credits and bond has come back by now."""
+        self.bonus = 0
+        self.earned = 0
+        """What it got of forfeited bonds."""
 
     def dump(self) -> list[object]:
         """Return the state as plain data."""
         return [
             self.number, self.agent, self.owner, self.counts, self.credits, self.minutes, self.bond, self.share,
-            self.share_minutes, self.settlement, self.delivered,
+            self.share_minutes, self.settlement, self.delivered, self.refunded, self.bonus, self.earned,
         ]  # fmt: skip
 
     @staticmethod
@@ -57,20 +62,20 @@ class Pledge:
         pledge = Pledge(*state[:4])
         (
             pledge.credits, pledge.minutes, pledge.bond, pledge.share, pledge.share_minutes, pledge.settlement,
-            pledge.delivered,
+            pledge.delivered, pledge.refunded, pledge.bonus, pledge.earned,
         ) = state[4:]  # fmt: skip
         return pledge
 
 
 class Good:
-    """Be one good, from its proposal until it ended, and, without its pledges, for a while after."""
+    """Be one good, from its proposal until it ended, and for a while after; its pledges are forgotten before it."""
 
     __slots__ = (
-        "attester", "bonus_bp", "bonus_fund", "by_number", "cap", "confirm_seconds", "confirmed", "confirmed_weight",
-        "credits", "deadline_id", "deadline_us", "deliver_by_us", "delivered_minutes", "detail", "hour_bond",
-        "is_provided", "last_pledge", "max_pledges", "min_credits", "min_minutes", "minutes", "number", "owners",
-        "pledge_count", "pledges", "pot", "proposer", "provider", "settlement", "state", "subsidy", "subsidy_share",
-        "threshold", "title", "unit", "voting", "waiting", "weights",
+        "attester", "bonus_bp", "bonus_fund", "bonus_paid", "by_number", "cap", "confirm_seconds", "confirmed",
+        "confirmed_weight", "credits", "deadline_id", "deadline_us", "deliver_by_us", "delivered_minutes", "detail",
+        "hour_bond", "is_provided", "last_pledge", "max_pledges", "min_credits", "min_minutes", "minutes", "number",
+        "owners", "pledge_count", "pledges", "pot", "proposer", "provider", "settlement", "state", "subsidy",
+        "subsidy_share", "threshold", "title", "unit", "voting", "waiting", "weights",
     )  # fmt: skip
 
     def __init__(self, number: int, proposer: str, title: str, detail: str, unit: GoodUnit) -> None:
@@ -106,6 +111,7 @@ class Good:
         """The credits of owners that count."""
         self.bonus_fund = 0
         """What is in escrow for the bonus."""
+        self.bonus_paid = 0
         self.subsidy = 0
         """Public money that counts."""
         # What comes of it.
@@ -161,6 +167,11 @@ class Good:
         if self.unit == "credits":
             return self.threshold
         return self.threshold * self.min_credits if self.unit == "owners" else 0
+
+    @property
+    def paid(self) -> int:
+        """Return what the provider has got."""
+        return self.credits_due if self.is_provided else 0
 
     @property
     def minutes_due(self) -> int:
@@ -225,12 +236,10 @@ class Good:
         shares = sum(pledge.share for pledge in self.pledges.values()) + self.subsidy_share
         return bonds + self.pot + (shares if self.is_provided is None else 0)
 
-    def retire(self) -> None:
+    def forget_pledges(self) -> None:
         """Forget the pledges of a good that has ended; the sums are kept."""
         self.pledges = {}
         self.by_number = {}
-        self.weights = {}
-        self.confirmed = {}
 
     def dump(self) -> list[object]:
         """Return the state as plain data."""
@@ -241,7 +250,7 @@ class Good:
             [pledge.dump() for pledge in self.pledges.values()], self.last_pledge, self.pledge_count, self.credits,
             self.minutes, self.owners, self.voting, self.bonus_fund, self.subsidy, self.subsidy_share,
             self.settlement, self.is_provided, self.waiting, self.pot, self.delivered_minutes, list(self.confirmed),
-            self.confirmed_weight,
+            self.confirmed_weight, self.bonus_paid,
         ]  # fmt: skip
 
     @staticmethod
@@ -254,7 +263,7 @@ class Good:
             good.max_pledges, good.state, good.deadline_id, pledges, good.last_pledge, good.pledge_count,
             good.credits, good.minutes, good.owners, good.voting, good.bonus_fund, good.subsidy, good.subsidy_share,
             good.settlement, good.is_provided, good.waiting, good.pot, good.delivered_minutes, confirmed,
-            good.confirmed_weight,
+            good.confirmed_weight, good.bonus_paid,
         ) = state[5:]  # fmt: skip
         good.confirmed = dict.fromkeys(confirmed)
         for fields in pledges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -52,6 +53,9 @@ __all__ = ["Assurance", "SettlementDirectory"]
 _REMEMBERED: Final = 1_000
 """So many ended goods can still be asked for."""
 
+_REMEMBERED_PLEDGES: Final = 10_000
+"""So many pledges of ended goods can still be asked for: those of the latest."""
+
 _PAGE: Final = 500
 """About so many goods and pledges of an agent that is gone are looked after in one batch: orders come in between."""
 
@@ -81,6 +85,12 @@ class Assurance(Mechanism):
         """How many of them each owner has proposed."""
         self.page = _PAGE
         """How many goods and pledges of an agent that is gone are looked after in one batch, about."""
+        self.most_pledges = _REMEMBERED_PLEDGES
+        """How many pledges of ended goods can still be asked for."""
+        self._remembered = 0
+        """How many there are."""
+        self._told: deque[int] = deque()
+        """The ended goods of which they are, by when they ended."""
         self._last_number = 0
         self._settlements: SettlementDirectory | None = None
         self.closing = Closing(self)
@@ -418,7 +428,7 @@ class Assurance(Mechanism):
             del self.by_agent[name]
 
     def retire(self, good: Good) -> None:
-        """Take a good out of every index but that of ended ones, and keep only its sums."""
+        """Take a good out of every index but that of ended ones."""
         del self.live[good.number]
         for name in good.listeners():
             self._forget(name, good)
@@ -426,10 +436,26 @@ class Assurance(Mechanism):
         self.proposed[owner] -= 1
         if not self.proposed[owner]:
             del self.proposed[owner]
-        good.retire()
-        self.ended[good.number] = good
+        self._remember(good)
         if len(self.ended) > _REMEMBERED:
-            del self.ended[next(iter(self.ended))]
+            self._forget_pledges(self.ended.pop(next(iter(self.ended))))
+        while self._remembered > self.most_pledges:
+            self._forget_pledges(self.ended[self._told[0]])
+
+    def _remember(self, good: Good) -> None:
+        """Let a good that has ended be asked for, and what came of its pledges."""
+        good.weights, good.confirmed = {}, {}
+        self.ended[good.number] = good
+        if good.pledges:
+            self._told.append(good.number)
+            self._remembered += len(good.pledges)
+
+    def _forget_pledges(self, good: Good) -> None:
+        """Forget the pledges of the good that ended first of those whose pledges are remembered, if it is this one."""
+        if good.pledges:
+            self._told.popleft()
+            self._remembered -= len(good.pledges)
+            good.forget_pledges()
 
     def _reject_unknown(self, command: Command, number: int) -> Outcome:
         """Reject what names a good that has ended or never was."""
@@ -465,6 +491,9 @@ class Assurance(Mechanism):
         broken = broken_invariants(self)
         if len(self.ended) > _REMEMBERED:
             broken.append("few_ended_goods_are_remembered")
+        remembered = sum(len(good.pledges) for good in self.ended.values())
+        if remembered != self._remembered or remembered > self.most_pledges:
+            broken.append("few_pledges_of_ended_goods_are_remembered")
         return broken
 
     def escrows(self) -> Iterable[str]:
@@ -485,5 +514,4 @@ class Assurance(Mechanism):
         for fields in live:
             self._list(Good.load(fields))
         for fields in ended:
-            good = Good.load(fields)
-            self.ended[good.number] = good
+            self._remember(Good.load(fields))

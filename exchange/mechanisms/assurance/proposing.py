@@ -154,6 +154,11 @@ def _check_cap(good: Good, agent: AgentRecord, command: Pledge, *, counts: bool)
         added = command.credits if good.unit == "credits" else command.minutes
     if added and good.raised + added > good.cap:
         return Reason.PLEDGE_ABOVE_CAP, f"good {good.number} takes {good.cap - good.raised} {good.unit} more, no more"
-    if agent.agent_id not in good.pledges and good.pledge_count >= good.max_pledges:
+    if agent.agent_id in good.pledges:
+        return None
+    if good.pledge_count >= good.max_pledges:
         return Reason.TOO_MANY_PLEDGES, f"good {good.number} has {good.max_pledges} pledges, and takes no more agents'"
+    if good.unit == "owners" and not added and good.pledge_count - good.owners >= good.max_pledges - good.cap:
+        # Or an owner of many agents could take all places, and have its bonus when too few owners find one.
+        return Reason.TOO_MANY_PLEDGES, f"what is left of good {good.number} is for owners that do not count yet"
     return None

@@ -39,11 +39,14 @@ class Queries:
     def get_good(self, agent: AgentRecord, query: GetGood) -> GoodResult:
         """Describe one good, live or ended."""
         del agent
-        good = self._assurance.live.get(query.good) or self._assurance.ended.get(query.good)
+        return GoodResult(good=_view(self._find(query.good)))
+
+    def _find(self, number: int) -> Good:
+        good = self._assurance.live.get(number) or self._assurance.ended.get(number)
         if good is None:
-            message = f"no good {query.good}, or it ended long ago"
+            message = f"no good {number}, or it ended long ago"
             raise NotFound(message)
-        return GoodResult(good=_view(good))
+        return good
 
     def list_goods(self, agent: AgentRecord, query: ListGoods) -> GoodsResult:
         """Describe the live goods, or an agent's own, by number, a page at a time."""
@@ -55,11 +58,11 @@ class Queries:
         return GoodsResult(goods=views, next=page[-1] if len(numbers) > query.limit else None)
 
     def list_pledges(self, agent: AgentRecord, query: ListPledges) -> PledgesResult:
-        """Describe the pledges for a live good, by number, a page at a time."""
+        """Describe the pledges for a good, live or ended not long ago, by number, a page at a time."""
         del agent
-        good = self._assurance.live.get(query.good)
-        if good is None:
-            message = f"no good {query.good} that has not ended"
+        good = self._find(query.good)
+        if good.pledge_count and not good.pledges:
+            message = f"good {query.good} has ended, and its pledges are not remembered any more"
             raise NotFound(message)
         numbers = [number for number in good.by_number if number > query.after]
         page = numbers[: query.limit]
@@ -68,7 +71,7 @@ class Queries:
 
 
 def _pledge_view(good: Good, pledge: Pledge) -> PledgeView:
-    is_reached = good.state == "reached"
+    is_decided = good.state != "open"
     return PledgeView(
         pledge=pledge.number,
         agent=pledge.agent,
@@ -77,10 +80,13 @@ def _pledge_view(good: Good, pledge: Pledge) -> PledgeView:
         minutes=pledge.minutes,
         bond=pledge.bond,
         counts=pledge.counts,
-        share=pledge.share if is_reached else None,
-        share_minutes=pledge.share_minutes if is_reached else None,
+        share=pledge.share if is_decided else None,
+        share_minutes=pledge.share_minutes if is_decided else None,
         settlement=pledge.settlement or None,
         delivered=pledge.delivered,
+        refunded=pledge.refunded,
+        bonus=pledge.bonus,
+        earned=pledge.earned,
     )
 
 
@@ -112,4 +118,6 @@ def _view(good: Good) -> GoodView:
         delivered_minutes=good.delivered_minutes,
         confirmed=good.confirmed_weight,
         voting=good.voting,
+        paid=good.paid,
+        bonus=good.bonus_paid,
     )

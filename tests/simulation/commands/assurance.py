@@ -51,7 +51,7 @@ def _pledge(random: Random, view: View, unit: str) -> dict[str, Any]:
 
 def _good(random: Random, view: View) -> dict[str, Any]:
     now_us = view.venue_time_us
-    deadline_us = now_us + random.choice((600, 86_400, 86_400)) * _SECOND_US
+    deadline_us = now_us + random.choice((600, 86_400, 259_200)) * _SECOND_US
     unit = random.choice(("credits", "minutes", "owners", "owners"))
     fields: dict[str, Any] = {
         "title": "a good for all",

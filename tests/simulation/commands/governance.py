@@ -45,7 +45,7 @@ def draw(random: Random, view: View) -> Drawn:
     if dice < 0.19:
         return ProposeWork, _work(random, view)
     if dice < 0.26:
-        return ProposeSubsidy, {"good": view.guess(random, "good"), "amount": _amount(random)}
+        return ProposeSubsidy, {"good": view.guess(random, "good_credits"), "amount": _amount(random)}
     if dice < 0.27:
         return BeginGovernance, {}
     votes = random.choice((1, 1, 1, 2, 3))
