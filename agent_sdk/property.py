@@ -9,6 +9,7 @@ from agent_sdk.property_models import (
     AttestedModule,
     ClaimedModule,
     Module,
+    ModuleAuction,
     ModuleBid,
     ModuleDeposit,
     ModuleRental,
@@ -206,7 +207,7 @@ class Property(Namespace):
         return read(ModuleDeposit, await self._give(wire.TopUpDeposit, wire.DepositOutcome, **fields))
 
     async def withdraw_deposit(self, module: str, amount: Number) -> ModuleDeposit:
-        """Take back what the deposit has above the tax of 30 days."""
+        """Take back what the deposit has above the least one for its value."""
         fields = {"module": module, "amount": to_credits(amount, "amount")}
         return read(ModuleDeposit, await self._give(wire.WithdrawDeposit, wire.DepositOutcome, **fields))
 
@@ -220,6 +221,14 @@ class Property(Namespace):
 
         """
         return _module((await self._connection.query(wire.GetModule(module=module), wire.ModuleResult)).module)
+
+    async def auctions(self) -> list[ModuleAuction]:
+        """Return the auctions that are open."""
+
+        async def ask(after: int) -> wire.ModuleAuctionsResult:
+            return await self._connection.query(wire.ListModuleAuctions(after=after), wire.ModuleAuctionsResult)
+
+        return [read(ModuleAuction, view, id=view.auction) for view in await page_through(ask, "auctions")]
 
     async def bids(self) -> list[ModuleBid]:
         """Return the agent's own sealed bids."""

@@ -19,6 +19,7 @@ __all__ = [
     "ModuleAttested",
     "ModuleAuctionClosed",
     "ModuleAuctionOpened",
+    "ModuleDepositLow",
     "ModuleForeclosed",
     "ModuleRentPaid",
     "ModuleTaxCollected",
@@ -189,6 +190,16 @@ class ModuleTaxCollected(AgentEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleDepositLow(AgentEvent):
+    """A module is foreclosed at ``exhausted_at_us`` unless `agent.property.top_up` adds to its deposit."""
+
+    module: str
+    value: Credits
+    deposit: Credits
+    exhausted_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleForeclosed(AgentEvent):
     """A module is lost to this agent, as of ``at_us``; ``refunded`` is what was left of its deposit."""
 
@@ -213,6 +224,7 @@ PROPERTY_EVENTS: Final[dict[type[Event], type[AgentEvent]]] = {
     wire.RentalEnded: RentalEnded,
     wire.ModuleValueStated: ModuleValueStated,
     wire.ModuleTaxCollected: ModuleTaxCollected,
+    wire.ModuleDepositLow: ModuleDepositLow,
     wire.ModuleForeclosed: ModuleForeclosed,
 }
 """What each event of the wire is to users."""

@@ -12,6 +12,7 @@ __all__ = [
     "ClaimedModule",
     "Module",
     "ModuleAttestation",
+    "ModuleAuction",
     "ModuleBid",
     "ModuleClaim",
     "ModuleDependency",
@@ -135,6 +136,17 @@ class ModuleRental:
     started_us: int
     ends_us: int
     exclusive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleAuction:
+    """Describe an open auction; without a ``seller`` it is of what was foreclosed."""
+
+    id: int
+    module: str
+    reserve: Credits
+    closes_at_us: int
+    seller: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

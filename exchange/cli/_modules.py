@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from agent_sdk import Agent, Module, ModuleDeposit, RentalChange
 
 __all__ = [
-    "allocate_", "auction_", "bid_", "bids_", "buy_", "claim_", "depend_", "end_rental_", "grant_", "let_", "list_",
-    "may_write_", "offer_", "regime_", "register_", "release_", "rent_", "rentals_", "revoke_grant_", "show_",
+    "allocate_", "auction_", "auctions_", "bid_", "bids_", "buy_", "claim_", "depend_", "end_rental_", "grant_", "let_",
+    "list_", "may_write_", "offer_", "regime_", "register_", "release_", "rent_", "rentals_", "revoke_grant_", "show_",
     "state_value_", "top_up_", "withdraw_bid_", "withdraw_deposit_",
 ]  # fmt: skip
 
@@ -276,7 +276,7 @@ def buy_(
     new_value
         Value that you state, where that is needed.
     deposit
-        Credits from which the tax on it is taken: those of 30 days at least.
+        Credits from which the tax on it is taken: by default those of 30 days at least.
     """
     _changed(
         venue, json, module,
@@ -305,6 +305,17 @@ def auction_(
         {"module": module, "closes_in_seconds": seconds},
         json,
         f"{module} is auctioned; bid with `exchange module bid {module} PRICE`.",
+    )
+
+
+def auctions_(*, venue: Venue | None = None, json: Json = False) -> None:
+    """List the auctions of modules that are open."""
+    print_all(
+        ask(venue, lambda agent: agent.property.auctions()),
+        json,
+        ("auction", "module", "seller", ">reserve", "closes"),
+        lambda each: (each.id, each.module, each.seller or "foreclosed", f"{each.reserve:f}", when(each.closes_at_us)),
+        empty="No modules are auctioned.",
     )
 
 
@@ -474,7 +485,7 @@ def top_up_(module: str, amount: Amount, /, *, venue: Venue | None = None, json:
 
 
 def withdraw_deposit_(module: str, amount: Amount, /, *, venue: Venue | None = None, json: Json = False) -> None:
-    """Take back what the deposit has above the tax of 30 days.
+    """Take back what the deposit has above the least one for its value.
 
     Parameters
     ----------

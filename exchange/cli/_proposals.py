@@ -140,7 +140,10 @@ def open_share_(amount: Amount, /, *, detail: str = "", venue: Venue | None = No
 
 
 def _opened(venue: Venue | None, propose: Callable[[Agent], Awaitable[OpenedProposal]], json: bool) -> None:
-    opened = ask(venue, propose)
+    try:
+        opened = ask(venue, propose)
+    except (TypeError, ValueError) as error:
+        raise CliError(str(error)) from None
     print_done(
         opened,
         json,

@@ -126,7 +126,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_modules: PositiveAmount = 100_000
     max_modules_per_owner: PositiveAmount = 10_000
     max_module_dependencies: PositiveAmount = 64
-    max_module_dependents: PositiveAmount = 1_000
     max_module_grants: PositiveAmount = 32
     max_module_rentals: PositiveAmount = 32
     max_module_bids: PositiveAmount = 1_000
@@ -138,6 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     foreclosure_auction_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
     harberger_deposit_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = 2_592_000
     harberger_grace_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 86_400
+    harberger_warning_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] = 259_200
     write_token_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
     max_open_goods: PositiveAmount = 20
     max_pledges: Annotated[int, Meta(ge=1, le=1_000)] = 1_000

@@ -39,14 +39,18 @@ __all__ = [
     "EndRental",
     "GetModule",
     "GrantAccess",
+    "ListModuleAuctions",
     "ListModules",
     "MayWrite",
     "MayWriteResult",
     "ModuleAttested",
     "ModuleAuctionClosed",
     "ModuleAuctionOpened",
+    "ModuleAuctionView",
+    "ModuleAuctionsResult",
     "ModuleBidView",
     "ModuleBidsResult",
+    "ModuleDepositLow",
     "ModuleForeclosed",
     "ModuleOutcome",
     "ModuleRentPaid",
@@ -472,9 +476,10 @@ class RentalEnded(Event, tag="property.rental_ended", kw_only=True):
 
 
 class StateValue(Command, tag="property.state_value", kw_only=True):
-    """State what a module is worth: it is taxed on that, and anybody may buy it for that (the owner).
+    """State what a module is worth: it is taxed on that, and anybody may buy it for that (agents of the owner).
 
-    ``deposit`` is added to what is left of the present one; together they must cover the tax of 30 days.
+    ``deposit`` is added to what is left of the present one; together they cover the tax of the venue's
+    ``harberger_deposit_seconds``.
     """
 
     module: ModuleId
@@ -490,7 +495,7 @@ class TopUpDeposit(Command, tag="property.top_up", kw_only=True):
 
 
 class WithdrawDeposit(Command, tag="property.withdraw_deposit", kw_only=True):
-    """Take back what the deposit has above the tax of 30 days (the owner)."""
+    """Take back what the deposit has above the least one for its value (the owner)."""
 
     module: ModuleId
     amount: PositiveAmount
@@ -524,6 +529,19 @@ class ModuleTaxCollected(Event, tag="property.tax_collected", kw_only=True):
     exhausted_at_us: int | None = None
 
 
+class ModuleDepositLow(Event, tag="property.deposit_low", kw_only=True):
+    """Warn the owner, once, that what is left of a deposit is exhausted at ``exhausted_at_us`` at the present rate.
+
+    It comes the venue's ``harberger_warning_seconds`` before, at once if less is left; once more after value or deposit
+    have changed.
+    """
+
+    module: str
+    value: int
+    deposit: int
+    exhausted_at_us: int
+
+
 class ModuleForeclosed(Event, tag="property.foreclosed", kw_only=True):
     """Tell an owner that it has lost a module, as of ``at_us``, and what went back of its deposit."""
 
@@ -546,7 +564,7 @@ class MayWrite(Query, tag="property.may_write"):
 class MayWriteResult(Result, tag="may_write", kw_only=True):
     """Answer ``MayWrite``; whoever guards the module refuses tokens below the highest that it has seen.
 
-    ``until_us``: when that is bound to change by itself, if nothing else happens.
+    ``until_us``: when that may change by itself, without anybody's command.
     """
 
     module: str
@@ -558,7 +576,7 @@ class MayWriteResult(Result, tag="may_write", kw_only=True):
 
 
 class GetModule(Query, tag="property.get"):
-    """Ask for one module (anybody may); its rentals and checks are shown to those who have to do with them."""
+    """Ask for one module, with all that is open about it but sealed bids (anybody may)."""
 
     module: ModuleId
 
@@ -569,6 +587,13 @@ class ListModules(Query, tag="property.list"):
     owner: AgentId | None = None
     unowned: bool = False
     after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class ListModuleAuctions(Query, tag="property.auctions"):
+    """Ask for the auctions that are open, by number, a page at a time (anybody may)."""
+
+    after: int = 0
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
@@ -687,6 +712,23 @@ class ModulesResult(Result, tag="modules", kw_only=True):
 
     modules: list[ModuleView]
     next: str | None = None
+
+
+class ModuleAuctionView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Describe an open auction; without a ``seller`` it is of what was foreclosed. Of bids nothing shows."""
+
+    auction: int
+    module: str
+    reserve: int
+    closes_at_us: int
+    seller: str | None = None
+
+
+class ModuleAuctionsResult(Result, tag="module_auctions", kw_only=True):
+    """Answer ``ListModuleAuctions``; ``next`` is the ``after`` of the next page, if there is one."""
+
+    auctions: list[ModuleAuctionView]
+    next: int | None = None
 
 
 class ModuleBidView(msgspec.Struct):

@@ -59,6 +59,8 @@ def test_values_are_stated_and_modules_auctioned(call: Call, venue: Serving) -> 
     assert "taxed is bought" in call("module", "buy", "taxed", *terms, *as_ben).stdout
     told(call, "module", "register", "plain", "--owner", "ann", *operator)
     assert "is auctioned" in call("module", "auction", "plain", "--closes-in", "2h", *as_ann).stdout
+    assert [each["seller"] for each in told(call, "module", "auctions", *as_ben)] == ["ann"]
+    assert "plain" in call("module", "auctions", *as_ben).stdout
     told(call, "module", "bid", "plain", "7", *as_ben)
     assert [each["module"] for each in told(call, "module", "bids", *as_ben)] == ["plain"]
     assert "taken back" in call("module", "withdraw-bid", "plain", *as_ben).stdout

@@ -18,7 +18,14 @@ from exchange.mechanisms.property.tax import (
     least_deposit,
     restated,
 )
-from exchange.messages.admin import HaltVenue, RevokeAgent, Settings, SuspendAgent
+from exchange.messages.admin import (
+    HaltVenue,
+    ResumeMechanism,
+    RevokeAgent,
+    Settings,
+    SuspendAgent,
+    SuspendMechanism,
+)
 from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.property import (
     AllocateModule,
@@ -146,6 +153,23 @@ def test_what_is_exhausted_in_another_age_is_never() -> None:
     assert RateIndex(1, 0).reaches_us(MAX_AMOUNT + 1) is None
     assert RateIndex(0, 5).reaches_us(1) is None
     assert RateIndex(0, 5, 1).reaches_us(1) == 5
+
+
+@given(
+    st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10_000), st.integers(1, 10**9), st.integers(0, 10**9)
+)
+def test_what_happened_under_the_rate_before_is_known_to_the_microsecond(
+    first_bp: int, second_bp: int, third_bp: int, length_us: int, moment_us: int
+) -> None:
+    """Also where the rate changes twice in one moment, and where the moment is looked at much later."""
+    index = RateIndex(first_bp, 5)
+    at_us = 5 + min(moment_us, length_us)
+    reached = index.at(at_us)
+    expected = index.reaches_us(reached)
+    index.change(second_bp, 5 + length_us)
+    index.change(third_bp, 5 + length_us)
+    assert index.reaches_us(reached) == expected
+    assert expected == (at_us if first_bp else 5)
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 400), st.integers(0, 3)), min_size=1, max_size=8))
@@ -532,6 +556,20 @@ def test_a_revoked_owner_is_foreclosed_and_its_heir_has_the_rest(venue: Estate) 
         view = venue.module(name)
         assert (view.owner, view.is_foreclosure) == (None, True)
     assert [event.refunded for event in venue.told("ann", "property.foreclosed")] == [29_500_000, 0]
+
+
+def test_a_rate_that_changes_before_a_foreclosure_is_noticed_does_not_move_its_moment(venue: Estate) -> None:
+    venue.hold("ann", "core", 100, 5)
+    at_us = exhausted_at(venue)
+    venue.must(OPERATOR, SuspendMechanism, family="property", state="halted")
+    venue.advance_to(at_us + HOUR_US)
+    venue.set_rate(9_000)
+    venue.advance(60)
+    venue.reload()
+    venue.must(OPERATOR, ResumeMechanism, family="property")
+    venue.advance(1)
+    [event] = venue.told("ann", "property.foreclosed")
+    assert event.at_us == at_us
 
 
 # ── the rate ────────────────────────────────────────────────────────────────────────────────────

@@ -131,6 +131,15 @@ def test_what_is_allocated_is_claimed_in_vain(venue: Estate) -> None:
     assert venue.may_write("core", "ben") == (True, 2)
 
 
+def test_what_has_been_worked_for_keeps_its_regime(venue: Estate) -> None:
+    """Whoever homesteads it gets what it worked for; an operator is too late."""
+    venue.must("ann", ClaimModule, module="core")
+    venue.must("ci", AttestWork, module="core", agent="ann")
+    assert_rejected(venue.submit(OPERATOR, SetRegime, module="core", regime="harberger"), Reason.WRONG_STATE)
+    venue.advance_to(venue.time_us + DAY_US)
+    assert (venue.module().owner, venue.module().regime) == ("ann", "private")
+
+
 def test_a_claimant_that_is_revoked_has_worked_for_nothing(venue: Estate) -> None:
     for name in ("ann", "ben"):
         venue.must(name, ClaimModule, module="core")
@@ -306,6 +315,16 @@ def test_who_owned_the_module_then_is_rated_and_may_accept(venue: Estate) -> Non
     venue.must("ann", AcceptCheck, attestation=1)
     assert reputation(venue, "ann") < 500_000
     assert_rejected(venue.submit("ann", AcceptCheck, attestation=1), Reason.WRONG_STATE)
+
+
+def test_an_owner_of_attesters_has_one_check_at_a_time(venue: Estate) -> None:
+    """Owners count: a fleet does not take all the room for checks, nor judge a module ten times."""
+    venue.own("ann", "mine")
+    venue.register("cia", owner="ci", roles=["attester"], endowment=0)
+    venue.must("ci", AttestCheck, module="mine", score=0)
+    assert_rejected(venue.submit("cia", AttestCheck, module="mine", score=0), Reason.NO_CHANGE)
+    venue.advance_to(venue.time_us + DAY_US)
+    venue.must("cia", AttestCheck, module="mine", score=0)
 
 
 def test_a_disputed_check_waits_and_counts_not_if_it_is_overturned(venue: Estate) -> None:

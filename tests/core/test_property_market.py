@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.messages.admin import HaltVenue, RevokeAgent, Settings
+from exchange.messages.admin import HaltVenue, ResumeMechanism, RevokeAgent, Settings, SuspendMechanism
 from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.orders import CancelAllAfter
 from exchange.messages.property import (
@@ -20,6 +20,7 @@ from exchange.messages.property import (
     EndRental,
     GetModule,
     GrantAccess,
+    ListModuleAuctions,
     ListModuleBids,
     ListModuleRentals,
     ListModules,
@@ -116,6 +117,18 @@ def test_a_seller_with_debts_pays_them_from_the_price(venue: Estate) -> None:
     assert venue.credits("cid") == 1_020 * CREDIT
 
 
+def test_what_an_owner_pays_itself_is_no_price(venue: Estate) -> None:
+    """Else a fleet would give its module any weight in its reputation, for nothing."""
+    venue.register("amy", owner="ann", endowment=1_000 * CREDIT)
+    venue.must("ann", OfferModule, module="core", price=7 * CREDIT)
+    venue.must("ben", BuyModule, module="core", max_price=7 * CREDIT)
+    venue.must("ben", OfferModule, module="core", price=8 * CREDIT)
+    venue.must("ann", BuyModule, module="core", max_price=8 * CREDIT)
+    venue.must("ann", OfferModule, module="core", price=900 * CREDIT, buyer="amy")
+    venue.must("amy", BuyModule, module="core", max_price=900 * CREDIT)
+    assert (venue.module().owner, venue.module().last_price) == ("amy", 8 * CREDIT)
+
+
 # ── auctions ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -201,6 +214,35 @@ def test_nothing_of_a_bid_shows_before_the_close(venue: Estate) -> None:
     mine: Any = venue.engine.query("cid", ListModuleBids())
     assert [(row.module, row.price) for row in mine.bids] == [("core", 70 * CREDIT)]
     assert venue.engine.query("ann", ListModuleBids()).bids == []  # type: ignore[attr-defined]
+
+
+def test_anybody_finds_the_auctions_that_are_open(venue: Estate) -> None:
+    """Who does not know of an auction does not bid in it."""
+
+    def listed(**query: Any) -> tuple[list[tuple[str, str | None, int, int]], int | None]:
+        result: Any = venue.engine.query("eye", ListModuleAuctions(**query))
+        return [(row.module, row.seller, row.reserve, row.closes_at_us) for row in result.auctions], result.next
+
+    assert listed() == ([], None)
+    venue.hold("ben", "app", 100, 5)
+    venue.advance_to(venue.module("app").exhausted_at_us or 0)
+    closes_at_us = auction(venue)
+    foreclosed = ("app", None, 0, venue.time_us + 24 * HOUR_US)
+    private = ("core", "ann", 10 * CREDIT, closes_at_us)
+    assert listed() == ([foreclosed, private], None)
+    bid(venue, "ben", 20)
+    venue.reload()
+    assert listed(limit=1) == ([foreclosed], 1)
+    assert listed(limit=1, after=1) == ([private], None)
+    # A halt moves the close, and that is told.
+    venue.must(OPERATOR, HaltVenue, state="halted")
+    venue.advance_to(closes_at_us + MINUTE_US)
+    venue.must(OPERATOR, HaltVenue, state="open")
+    venue.advance(1)
+    assert listed(after=1) == ([("core", "ann", 10 * CREDIT, closes_at_us + 6 * MINUTE_US)], None)
+    assert venue.module().closes_at_us == closes_at_us + 6 * MINUTE_US
+    venue.advance_to(closes_at_us + 6 * MINUTE_US)
+    assert listed() == ([foreclosed], None)
 
 
 def test_an_owner_has_one_bid_whichever_agent_gave_it(venue: Estate) -> None:
@@ -358,6 +400,36 @@ def test_a_sale_does_not_end_a_rental_and_the_rent_follows_the_owner(venue: Esta
     assert venue.may_write("core", "cid") == (True, 2)
     venue.advance_to(begun_us + HOUR_US)
     assert venue.credits("ben") == 1_040 * CREDIT
+
+
+def test_who_rents_and_buys_is_told_once(venue: Estate) -> None:
+    """The rental goes on: its rent is the owner's own now."""
+    venue.must("ben", RentModule, offer=let(venue))
+    venue.must("ann", OfferModule, module="core", price=CREDIT)
+    venue.must("ben", BuyModule, module="core", max_price=CREDIT)
+    assert venue.told("ben", "property.rent_paid") == []
+    venue.advance_to(venue.time_us + HOUR_US)
+    assert venue.credits("ben") == 999 * CREDIT
+    assert len(venue.told("ben", "property.rental_ended")) == 1
+
+
+def test_rent_that_was_paid_before_a_foreclosure_was_noticed_stays_paid(venue: Estate) -> None:
+    """While property is suspended no deadline fires, but rent is collected; what was is not taken back."""
+    venue.hold("ann", "app", 100, 5)
+    at_us = venue.module("app").exhausted_at_us
+    assert at_us is not None
+    terms = {"module": "app", "price": 60 * CREDIT, "term_seconds": 60 * 86_400}
+    offer = venue.must("ann", OfferRental, **terms).data["offer"]
+    rental = venue.must("ben", RentModule, offer=offer).data["rental"]
+    venue.must(OPERATOR, SuspendMechanism, family="property", state="cancel_only")
+    venue.advance_to(at_us + 24 * HOUR_US)
+    assert venue.must("ann", CollectModuleRent, rental=rental).data["paid"] == 31 * CREDIT
+    venue.must(OPERATOR, ResumeMechanism, family="property")
+    venue.advance(1)
+    [lost] = venue.told("ann", "property.foreclosed")
+    assert lost.at_us == at_us
+    [ended] = venue.told("ben", "property.rental_ended")
+    assert (ended.how, ended.paid, ended.refunded) == ("foreclosed", 31 * CREDIT, 29 * CREDIT)
 
 
 def test_the_winner_of_an_auction_has_the_rent_from_then_on(venue: Estate) -> None:

@@ -53,10 +53,14 @@ def test_a_year_conserves_credits_to_the_unit_and_replays_to_the_same_hash() -> 
         # votes
         "governance.proposal_passed", "governance.proposal_ended",
         # foreclosures, sales by force, liens
-        "property.foreclosed", "property.auction_closed", "property.ownership_moved", "payments.lien_changed",
+        "property.deposit_low", "property.foreclosed", "property.auction_closed", "property.ownership_moved",
+        "payments.lien_changed",
     ]  # fmt: skip
     assert [tag for tag in wanted if not happened.get(tag)] == []
     # What the public fund had above its cap went back to the owners every month.
     assert one["months_shared"] >= 12
+    # Modules were lost for want of money, for want of a stated value, and with their owner.
+    assert sorted(one["foreclosed"]) == ["deposit_exhausted", "no_value_stated", "revoked"]
+    assert one["foreclosed"]["deposit_exhausted"] >= 3
     # The rate at which values are taxed was voted down and up again.
     assert one["rates"] == [400, 500, 600]

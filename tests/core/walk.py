@@ -83,6 +83,7 @@ class _BookedVenue(Venue):
             foreclosure_auction_seconds=3_600,
             harberger_deposit_seconds=3_600,
             harberger_grace_seconds=7_200,
+            harberger_warning_seconds=600,
         )
         super().__init__(settings=settings, check_every=check_every)
 

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from exchange.messages import tag_of
-from exchange.messages.admin import RegisterAgent, Settings
+from exchange.messages.admin import RegisterAgent, RevokeAgent, Settings
 from exchange.messages.assurance import ConfirmGood, Pledge, ProposeGood
 from exchange.messages.debts import (
     ChooseInterest,
@@ -27,7 +27,14 @@ from exchange.messages.externalities import AffectedModule, ReportExternality
 from exchange.messages.governance import ProposeChange, Vote
 from exchange.messages.payments import PaymentPosted
 from exchange.messages.predictions import BuyShares, OpenPrediction, ResolvePrediction
-from exchange.messages.property import BidOnModule, BuyModule, RegisterModule, StateValue, TopUpDeposit
+from exchange.messages.property import (
+    BidOnModule,
+    BuyModule,
+    ModuleForeclosed,
+    RegisterModule,
+    StateValue,
+    TopUpDeposit,
+)
 from exchange.messages.settlements import Deliver
 from exchange.testing import OPERATOR, SECOND_US
 from tests.core.walk import Walk
@@ -46,6 +53,8 @@ _HOUR_MILLI: Final = 1_000
 ACTS_A_DAY: Final = 12
 _ATTESTER: Final = "cia"
 _CAST: Final = ("hal", "ida", "jon", "kay", "lea")
+_LEAVES: Final = "max"
+"""Is revoked in the course of the year."""
 
 
 class Year(Walk):
@@ -56,12 +65,12 @@ class Year(Walk):
         super().__init__(seed, check_every=50, settings=_SETTINGS)
         self.rates: dict[int, None] = {}
         """Every rate at which values were taxed."""
-        for name in _CAST:
+        for name in (*_CAST, _LEAVES):
             self.submit(OPERATOR, RegisterAgent, agent=name, owner=name, endowment=5_000 * _CREDIT)
         self.submit(
             OPERATOR, RegisterAgent, agent=_ATTESTER, owner=_ATTESTER, roles=["attester"], endowment=1_000 * _CREDIT
         )
-        for name, owner in (("kept", "hal"), ("left", "ida"), ("sold", "jon")):
+        for name, owner in (("kept", "hal"), ("left", "ida"), ("sold", "jon"), ("lost", _LEAVES)):
             self.submit(OPERATOR, RegisterModule, module=name, owner=owner, regime="harberger", dependencies=[])
         self.submit(OPERATOR, RegisterModule, module="user", owner="kay", regime="private", dependencies=["kept"])
 
@@ -93,6 +102,15 @@ class Year(Walk):
                 counts[tag] = counts.get(tag, 0) + 1
         return counts
 
+    def foreclosed(self) -> dict[str, int]:
+        """Return how often modules were foreclosed, by why."""
+        counts: dict[str, int] = {}
+        for name in list(self.venue.engine.agents):
+            for event in self.venue.events(name):
+                if isinstance(event, ModuleForeclosed):
+                    counts[event.why] = counts.get(event.why, 0) + 1
+        return counts
+
     def months_shared(self) -> int:
         """Return how often what the public fund had too much of was shared among all owners."""
         paid: dict[str, None] = {}
@@ -117,10 +135,13 @@ _SETTINGS: Final = Settings(max_open_orders=25, max_cancels_per_command=100, pub
 
 
 def _own(year: Year, day: int) -> None:
-    """Hold modules under tax: one is kept up, one left to run out, one bought every month by the next."""
+    """Hold modules under tax: one is kept up, one left to run out, one bought every month, one lost with its owner."""
     if day == 0:
         for module, owner in (("kept", "hal"), ("left", "ida"), ("sold", "jon")):
             year.act(owner, StateValue, module=module, value=100 * _CREDIT, deposit=8 * _CREDIT)
+        year.act(_LEAVES, StateValue, module="lost", value=100 * _CREDIT, deposit=30 * _CREDIT)
+    if day == 100:
+        year.act(OPERATOR, RevokeAgent, agent=_LEAVES)
     if day % 25 == 24:
         year.act("hal", TopUpDeposit, module="kept", amount=5 * _CREDIT)
     if day % 30 == 15:
@@ -129,8 +150,9 @@ def _own(year: Year, day: int) -> None:
         year.act(buyer, BuyModule, module="sold", **worth)
     for bidder, price in (("jon", 3), ("lea", 2)):
         year.act(bidder, BidOnModule, module="left", price=price * _CREDIT)
-    if day % 60 == 30:
-        for owner in ("jon", "ida"):
+    for owner in ("jon", "lea"):
+        moved = year.told(owner, "property.ownership_moved")
+        if moved is not None and moved.module == "left" and (moved.value_due_us or 0) > year.venue.time_us:
             year.act(owner, StateValue, module="left", value=50 * _CREDIT, deposit=6 * _CREDIT)
 
 
@@ -251,6 +273,7 @@ def main() -> None:
         "happened": dict(sorted(year.happened().items())),
         "rates": sorted(year.rates),
         "months_shared": year.months_shared(),
+        "foreclosed": dict(sorted(year.foreclosed().items())),
     }
     print(json.dumps(result))  # noqa: T201 - what the test reads
 

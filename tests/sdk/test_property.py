@@ -12,6 +12,7 @@ from agent_sdk import (
     AttestationEnded,
     ClaimEnded,
     ModuleAuctionClosed,
+    ModuleDepositLow,
     ModuleForeclosed,
     ModuleTaxCollected,
     NotFound,
@@ -66,6 +67,8 @@ async def test_a_module_is_sold_and_auctioned() -> None:
         assert [module.id for module in await ann.property.list(owner="ben")] == ["base"]
         assert (await ann.balances())["credit"].available == Decimal("412.5")
         await ben.property.auction("base", reserve=5, closes_in=HOUR)
+        (open_,) = await ann.property.auctions()
+        assert (open_.module, open_.seller, open_.reserve) == ("base", "ben", 5)
         await ann.property.bid("base", 40)
         (bid,) = await ann.property.bids()
         assert (bid.module, bid.price) == ("base", 40)
@@ -94,8 +97,18 @@ async def test_a_stated_value_is_taxed_and_is_a_price_for_everybody() -> None:
         # 15 left of the deposit, and the price.
         assert (await ann.balances())["credit"].available == 400 - 15 - 10 + 5 + 15 + 100
         await exchange.advance(MONTH)
+        (low,) = await heard(ben, ModuleDepositLow)
+        assert (low.module, low.value, low.exhausted_at_us) == ("app", 200, module.exhausted_at_us)
+        assert 0 < low.deposit <= 1
         (lost,) = await heard(ben, ModuleForeclosed)
-        assert (lost.module, lost.why, lost.refunded) == ("app", "deposit_exhausted", 0)
+        assert (lost.module, lost.why, lost.refunded, lost.at_us) == (
+            "app",
+            "deposit_exhausted",
+            0,
+            low.exhausted_at_us,
+        )
+        (open_,) = await ann.property.auctions()
+        assert (open_.module, open_.seller) == ("app", None)
 
 
 async def test_write_access_is_let_and_given_back() -> None:

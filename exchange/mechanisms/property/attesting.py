@@ -158,8 +158,9 @@ class Attesting:
         problem = self._check_worker(agent, module.owner)
         if problem is not None:
             return problem
-        if any(self.waiting[number].attester == agent.agent_id for number in module.checks):
-            return Reason.NO_CHANGE, f"a check of {module.name} by {agent.agent_id} waits to be final"
+        agents = self._context.agents
+        if any(agents[self.waiting[number].attester].owner == agent.owner for number in module.checks):
+            return Reason.NO_CHANGE, f"a check of {module.name} by an attester of your owner waits to be final"
         cap = self._context.settings.max_module_checks
         if len(module.checks) >= cap:
             return Reason.TOO_MANY_CHECKS, f"{cap} checks of {module.name} wait to be final, which is the limit"

@@ -21,7 +21,6 @@ def broken_invariants(ownership: Property) -> list[str]:
     broken: list[str] = []
     for module in ownership.modules.values():
         broken.extend(f"{name}: {module.name}" for name in _ownership_problems(ownership, module))
-        broken.extend(f"{name}: {module.name}" for name in _dependency_problems(ownership, module))
         broken.extend(f"{name}: {module.name}" for name in _holding_problems(ownership, module))
         broken.extend(f"{name}: {module.name}" for name in _renting_problems(ownership, module))
         broken.extend(f"{name}: {module.name}" for name in _claim_problems(ownership, module))
@@ -46,16 +45,6 @@ def _ownership_problems(ownership: Property, module: Module) -> Iterator[str]:
         yield "grants_are_indexed_by_agent"
     if bool(module.writer) != (deadlines.due_us(module.handover_id) is not None):
         yield "write_tokens_are_handed_over"
-
-
-def _dependency_problems(ownership: Property, module: Module) -> Iterator[str]:
-    modules = ownership.modules
-    for name, since_us in module.dependencies.items():
-        if modules[name].dependents.get(module.name) != since_us:
-            yield "dependencies_are_known_from_both_sides"
-    for name, since_us in module.dependents.items():
-        if modules[name].dependencies.get(module.name) != since_us:
-            yield "dependencies_are_known_from_both_sides"
 
 
 def _index_problems(ownership: Property) -> Iterator[str]:
@@ -106,7 +95,8 @@ def _holding_problems(ownership: Property, module: Module) -> Iterator[str]:
         yield "no_more_tax_is_collected_than_has_accrued"
     if not module.owner or module.regime != "harberger":
         yield "values_are_stated_by_owners_under_the_regime"
-    if regime.is_exhausted(module) and ownership.family not in ownership.context.suspended:
+    # Where the mechanism was suspended until now, the deadline is due and has not fired.
+    if regime.is_exhausted(module) and deadlines.due_us(regime.exhaust_id) is None:
         yield "exhausted_deposits_are_foreclosed"
 
 
@@ -119,9 +109,15 @@ def _exhaustion_problems(ownership: Property) -> Iterator[str]:
             expected[module.number] = index
     if expected != regime.exhaustions.at:
         yield "exhaustions_are_in_order_of_the_index"
+    numbers = {module.number: module.holding for module in ownership.modules.values() if module.holding is not None}
+    unwarned = {number: index for number, index in expected.items() if not numbers[number].is_warned}
+    if unwarned != regime.warnings.at:
+        yield "owners_are_warned_once"
     first_us = regime.next_exhaustion_us()
     if first_us != (deadlines.due_us(regime.exhaust_id) if regime.exhaust_id else None):
         yield "a_deadline_stands_for_the_first_exhaustion"
+    if regime.next_warning_us() != (deadlines.due_us(regime.warn_id) if regime.warn_id else None):
+        yield "a_deadline_stands_for_the_next_warning"
     if bool(regime.due) and not regime.collect_id:
         yield "a_deadline_stands_for_the_next_collection"
     if list(regime.due.values()) != sorted(regime.due.values()):

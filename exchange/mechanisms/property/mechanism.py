@@ -21,7 +21,7 @@ from exchange.mechanisms.property.homesteading import LAPSE_CLAIM, LAPSE_HOMESTE
 from exchange.mechanisms.property.invariants import broken_invariants
 from exchange.mechanisms.property.module import Module
 from exchange.mechanisms.property.queries import Queries
-from exchange.mechanisms.property.regime import COLLECT, EXHAUST, GRACE, Regime
+from exchange.mechanisms.property.regime import COLLECT, EXHAUST, GRACE, WARN, Regime
 from exchange.mechanisms.property.registering import Registry
 from exchange.mechanisms.property.renting import END_RENTAL, Rental, Renting
 from exchange.mechanisms.property.selling import EXPIRE_OFFER, Selling
@@ -188,6 +188,7 @@ class Property(Mechanism):
             FINALIZE: self.attesting.finalize,
             END_RENTAL: self.renting.expire,
             EXHAUST: self.regime.exhaust,
+            WARN: self.regime.warn,
             COLLECT: self.regime.collect,
             GRACE: self.regime.miss_value,
         }
@@ -215,13 +216,6 @@ class Property(Mechanism):
         """
         found = self.modules.get(module)
         return None if found is None else found.owner_at(time_us) or None
-
-    def dependents_of(self, module: str, registered_by_us: int) -> list[str]:
-        """Return, by name, the modules of which it was registered by then that they depend on this one."""
-        found = self.modules.get(module)
-        if found is None:
-            return []
-        return sorted(name for name, since_us in found.dependents.items() if since_us <= registered_by_us)
 
     def depends_on(self, module: str, dependency: str, registered_by_us: int) -> bool:
         """Return whether it was registered by then that a module depends on another."""
@@ -293,7 +287,8 @@ class Property(Mechanism):
         self.tally.count("moved_total", how)
         value_due_us: int | None = None
         if how in ("bought", "won"):
-            module.last_price = price
+            if not self._is_within_owner(previous, owner):
+                module.last_price = price
             self.tally.count("sale_credits_total", by=price)
         if how == "homesteaded":
             self.homesteads.use(module)
@@ -310,6 +305,11 @@ class Property(Mechanism):
                     value_due_us=value_due_us,
                 )
                 context.emit(context.agents[name], event)
+
+    def _is_within_owner(self, seller: str, buyer: str) -> bool:
+        """Return whether a module stays with its owner: what that pays itself is no price."""
+        agents = self.context.agents
+        return bool(seller) and agents[seller].owner == agents[buyer].owner
 
     def _clear(self, module: Module, owner: str, how: HowMoved) -> None:
         """End what was of the owner before, or of those who wanted to be it."""
@@ -531,9 +531,6 @@ class Property(Mechanism):
                 self.note_offers(module)
             for number in module.rental_offers:
                 self.renting.offers[number] = module.name
-        for module in self.modules.values():
-            for name, since_us in module.dependencies.items():
-                self.modules[name].dependents[module.name] = since_us
         self.auctions.load(auctions)
         self.homesteads.load(homesteads)
         self.attesting.load(attesting)

@@ -39,7 +39,7 @@ class Holding:
     ``carry`` is the tax below one unit that is owed already, as a numerator. All amounts are in smallest units.
     """
 
-    __slots__ = ("base_index", "carry", "collected", "deposit", "value")
+    __slots__ = ("base_index", "carry", "collected", "deposit", "is_warned", "value")
 
     def __init__(self, value: int, deposit: int, base_index: int, carry: int, collected: int = 0) -> None:
         self.value = value
@@ -48,23 +48,27 @@ class Holding:
         self.carry = carry
         self.collected = collected
         """How much of ``deposit`` has gone to ``public_fund``."""
+        self.is_warned = False
+        """Whether its owner was warned that it will be exhausted."""
 
     def dump(self) -> list[object]:
         """Return the state as plain data: what can outgrow 64 bits is text."""
-        return [self.value, self.deposit, str(self.base_index), self.carry, self.collected]
+        return [self.value, self.deposit, str(self.base_index), self.carry, self.collected, self.is_warned]
 
     @staticmethod
     def load(state: Any) -> Holding:
         """Return the holding of which ``dump`` gave the state."""
-        value, deposit, base_index, carry, collected = state
-        return Holding(value, deposit, int(base_index), carry, collected)
+        value, deposit, base_index, carry, collected, is_warned = state
+        holding = Holding(value, deposit, int(base_index), carry, collected)
+        holding.is_warned = is_warned
+        return holding
 
 
 class Module:
     """Be one module. Names of agents are ids; an empty one is nobody."""
 
     __slots__ = (
-        "attested", "auction", "checks", "claims", "dependencies", "dependents", "exclusive", "former", "grace_id",
+        "attested", "auction", "checks", "claims", "dependencies", "exclusive", "former", "grace_id",
         "grants", "handover_id", "holding", "lapse_id", "last_price", "name", "number", "offer", "owner",
         "owner_since_us", "regime", "registered_us", "registrar", "rental_offers", "rentals", "title", "token",
         "writer",
@@ -84,8 +88,6 @@ class Module:
         self.title: Title | None = None
         self.dependencies: dict[str, int] = {}
         """Since when it is registered that this module depends on another."""
-        self.dependents: dict[str, int] = {}
-        """The same, seen from the other side."""
         self.token = 0
         self.grants: dict[str, None] = {}
         self.writer = ""
@@ -142,7 +144,7 @@ class Module:
 
     @staticmethod
     def load(state: Any) -> Module:
-        """Return the module of which ``dump`` gave the state; its dependents follow from the others' dependencies."""
+        """Return the module of which ``dump`` gave the state."""
         module = Module(*state[:5])
         (
             module.owner, module.owner_since_us, module.title, dependencies, module.token, grants, module.writer,

@@ -11,11 +11,14 @@ from exchange.messages.property import (
     ClaimView,
     DependencyView,
     GetModule,
+    ListModuleAuctions,
     ListModuleBids,
     ListModuleRentals,
     ListModules,
     MayWrite,
     MayWriteResult,
+    ModuleAuctionsResult,
+    ModuleAuctionView,
     ModuleBidsResult,
     ModuleBidView,
     ModuleResult,
@@ -29,6 +32,7 @@ from exchange.messages.property import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from exchange.mechanisms.property.auctioning import Auction
     from exchange.mechanisms.property.mechanism import Property
     from exchange.mechanisms.property.module import Module
     from exchange.messages.base import Query, Result
@@ -52,6 +56,7 @@ class Queries:
             MayWrite: self.may_write,
             GetModule: self.get_module,
             ListModules: self.list_modules,
+            ListModuleAuctions: self.list_auctions,
             ListModuleBids: self.list_bids,
             ListModuleRentals: self.list_rentals,
         }
@@ -77,12 +82,15 @@ class Queries:
         )
 
     def _until_us(self, module: Module) -> int | None:
-        """Return when the write access changes by itself: a handover, a rental's end, an exhausted deposit."""
-        ownership = self._property
-        ends = [ownership.regime.exhausted_at_us(module)]
+        """Return when the write access changes by itself: the first deadline of all that may move it."""
+        ownership, due_us = self._property, self._context.deadlines.due_us
+        ends = [ownership.regime.exhausted_at_us(module), due_us(module.lapse_id), due_us(module.grace_id)]
         if module.writer:
-            ends.append(self._context.deadlines.due_us(module.handover_id))
+            ends.append(due_us(module.handover_id))
         ends += [ownership.renting.rentals[number].ends_us for number in module.rentals]
+        ends += [due_us(ownership.homesteads.claims[number].deadline_id) for number in module.claims.values()]
+        if module.auction:
+            ends.append(due_us(ownership.auctions.open[module.auction].deadline_id))
         known = [end_us for end_us in ends if end_us is not None]
         return min(known) if known else None
 
@@ -107,6 +115,30 @@ class Queries:
             at += 1
         views = [self._view(ownership.modules[name]) for name in page]
         return ModulesResult(modules=views, next=names[at - 1] if at < len(names) else None)
+
+    def list_auctions(self, agent: AgentRecord, query: ListModuleAuctions) -> ModuleAuctionsResult:
+        """Describe the open auctions by number, a page at a time; nothing of their bids."""
+        del agent
+        auctions = self._property.auctions
+        numbers = sorted(number for number in auctions.open if number > query.after)
+        page = numbers[: query.limit]
+        views: list[ModuleAuctionView] = []
+        for number in page:
+            auction = auctions.open[number]
+            view = ModuleAuctionView(
+                auction=number,
+                module=auction.module,
+                reserve=auction.reserve,
+                closes_at_us=self._closes_at_us(auction),
+                seller=auction.seller or None,
+            )
+            views.append(view)
+        return ModuleAuctionsResult(auctions=views, next=page[-1] if len(numbers) > query.limit else None)
+
+    def _closes_at_us(self, auction: Auction) -> int:
+        """Return when an auction closes, as far as is known: halts and outages move that."""
+        due_us = self._context.deadlines.due_us(auction.deadline_id)
+        return auction.closes_at_us if due_us is None else due_us
 
     def list_bids(self, agent: AgentRecord, query: ListModuleBids) -> ModuleBidsResult:
         """Tell an agent its own sealed bids, the oldest first."""
@@ -180,7 +212,8 @@ class Queries:
             view.buyer, view.until_us = module.offer.buyer, module.offer.until_us
         if module.auction:
             auction = self._property.auctions.open[module.auction]
-            view.auction, view.closes_at_us, view.reserve = module.auction, auction.closes_at_us, auction.reserve
+            view.auction, view.reserve = module.auction, auction.reserve
+            view.closes_at_us = self._closes_at_us(auction)
             view.is_foreclosure = not auction.seller
         if module.holding is not None:
             view.value, view.deposit = module.holding.value, regime.left(module)

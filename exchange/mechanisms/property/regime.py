@@ -8,7 +8,7 @@ from exchange.mechanisms.base import VENUE_SCOPE
 from exchange.mechanisms.cashier import escrow_of, whole_credits
 from exchange.mechanisms.property.module import Holding, Module
 from exchange.mechanisms.property.tax import Exhaustions, RateIndex, accrued, exhausts_at, least_deposit, restated
-from exchange.messages.property import DepositOutcome, ModuleTaxCollected, ModuleValueStated
+from exchange.messages.property import DepositOutcome, ModuleDepositLow, ModuleTaxCollected, ModuleValueStated
 from exchange.messages.reasons import Reason
 
 if TYPE_CHECKING:
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from exchange.messages.base import Command, Outcome
     from exchange.messages.property import BuyModule, StateValue, TopUpDeposit, WithdrawDeposit
 
-__all__ = ["COLLECT", "EXHAUST", "GRACE", "Regime"]
+__all__ = ["COLLECT", "EXHAUST", "GRACE", "WARN", "Regime"]
 
 EXHAUST: Final = "property.exhaust"
 COLLECT: Final = "property.collect"
 GRACE: Final = "property.miss_value"
+WARN: Final = "property.warn"
 
 _SECOND_US: Final = 1_000_000
 _COLLECT_US: Final = 86_400 * _SECOND_US
 """Tax goes to ``public_fund`` a day after it last did, if nothing has sent it there before."""
 
-_COLLECTED_AT_ONCE: Final = 100
+_AT_ONCE: Final = 100
 """So many modules are looked at by one deadline; the next follows at once."""
 
 _RATE: Final = "harberger_rate_bp"
@@ -40,8 +41,8 @@ Violation = tuple[Reason, str]
 class Regime:
     """Know the rate over time, and whose deposit is exhausted next.
 
-    One deadline stands for all deposits, and one for all collections, so that neither a vote about the rate nor the
-    passing of time looks at more modules than something happens to.
+    One deadline stands for all deposits, one for all warnings, and one for all collections, so that neither a vote
+    about the rate nor the passing of time looks at more modules than something happens to.
     """
 
     def __init__(self, ownership: Property) -> None:
@@ -51,6 +52,9 @@ class Regime:
         """None before the first value is stated."""
         self.exhaustions = Exhaustions()
         self.exhaust_id = 0
+        self.warnings = Exhaustions()
+        """Of what is to be exhausted, what its owner was not warned of yet: in the same order, by the same index."""
+        self.warn_id = 0
         self.due: dict[int, int] = {}
         """When the tax of each module is collected next, the earliest first; by the module's number."""
         self.collect_id = 0
@@ -86,9 +90,9 @@ class Regime:
         least = self._least(value)
         if deposit >= least:
             return None
-        days = self._context.settings.harberger_deposit_seconds // 86_400
+        seconds = self._context.settings.harberger_deposit_seconds
         detail = (
-            f"a value of {whole_credits(value)} needs a deposit of {whole_credits(least)}, the tax of {days} days; "
+            f"a value of {whole_credits(value)} needs a deposit of {whole_credits(least)}, the tax of {seconds} s; "
         )
         return Reason.DEPOSIT_TOO_SMALL, detail + f"this would be {whole_credits(deposit)}"
 
@@ -145,12 +149,13 @@ class Regime:
         posting.fund(agent.agent_id, escrow_of(module.cause), command.amount)
         posting.post()
         holding.deposit += command.amount
+        holding.is_warned = False
         self._order(module)
         self._tell(module, agent)
         return self._outcome(command, module)
 
     def withdraw(self, agent: AgentRecord, command: WithdrawDeposit) -> Outcome:
-        """Give back what a deposit has above the tax of 30 days."""
+        """Give back what a deposit has above the least one for its value."""
         context = self._context
         module = self._find(agent, command.module)
         if not isinstance(module, Module):
@@ -194,7 +199,8 @@ class Regime:
             return
         module.holding = None
         self.exhaustions.drop(module.number)
-        self._schedule_exhaustion()
+        self.warnings.drop(module.number)
+        self._schedule()
         del self.due[module.number]
 
     def _outcome(self, command: Command, module: Module) -> Outcome:
@@ -286,7 +292,7 @@ class Regime:
         """Collect from the modules whose day has passed, a bounded number at once."""
         context = self._context
         self.collect_id = 0
-        for _ in range(min(_COLLECTED_AT_ONCE, len(self.due))):
+        for _ in range(min(_AT_ONCE, len(self.due))):
             number = next(iter(self.due))
             if self.due[number] > context.time_us:
                 break
@@ -319,22 +325,37 @@ class Regime:
         index = None if module.holding is None else exhausts_at(module.holding)
         if index is None:
             self.exhaustions.drop(module.number)
+            self.warnings.drop(module.number)
         else:
             self.exhaustions.put(module.number, index)
-        self._schedule_exhaustion()
+            self.warnings.put(module.number, index)
+        self._schedule()
 
     def next_exhaustion_us(self) -> int | None:
         """Return when the first deposit is exhausted at the present rate."""
         first = self.exhaustions.first()
         return None if first is None or self.index is None else self.index.reaches_us(first[0])
 
-    def _schedule_exhaustion(self) -> None:
-        """Let one deadline stand for the deposit that is exhausted first."""
-        deadlines, due_us = self._context.deadlines, self.next_exhaustion_us()
-        if due_us == (deadlines.due_us(self.exhaust_id) if self.exhaust_id else None):
-            return
-        deadlines.cancel(self.exhaust_id)
-        self.exhaust_id = 0 if due_us is None else deadlines.schedule(due_us, EXHAUST)
+    def next_warning_us(self) -> int | None:
+        """Return when the next owner is warned at the present rate; past, if less is left than a warning is ahead."""
+        first = self.warnings.first()
+        exhausted_us = None if first is None or self.index is None else self.index.reaches_us(first[0])
+        if exhausted_us is None:
+            return None
+        return max(exhausted_us - self._context.settings.harberger_warning_seconds * _SECOND_US, 0)
+
+    def _schedule(self) -> None:
+        """Let one deadline stand for the deposit that is exhausted first, and one for the next warning."""
+        self.exhaust_id = self._stand_for(self.exhaust_id, EXHAUST, self.next_exhaustion_us())
+        self.warn_id = self._stand_for(self.warn_id, WARN, self.next_warning_us())
+
+    def _stand_for(self, deadline_id: int, kind: str, due_us: int | None) -> int:
+        """Return the deadline of a kind that is due at a time: this one if it is, else another in its place."""
+        deadlines = self._context.deadlines
+        if due_us == (deadlines.due_us(deadline_id) if deadline_id else None):
+            return deadline_id
+        deadlines.cancel(deadline_id)
+        return 0 if due_us is None else deadlines.schedule(due_us, kind)
 
     def exhaust(self) -> None:
         """Foreclose the module whose deposit is exhausted; it is no act of a party's, so no halt moves it."""
@@ -343,14 +364,34 @@ class Regime:
         if first is not None and self.index is not None and self.now() >= first[0]:
             module = self._property.by_number[first[1]]
             self._property.foreclose(module, "deposit_exhausted", self.index.reaches_us(first[0]))
-        self._schedule_exhaustion()
+        self._schedule()
+
+    def warn(self) -> None:
+        """Tell owners that their deposits will be exhausted, a bounded number at once: each once, unless it changes."""
+        context = self._context
+        self.warn_id = 0
+        for _ in range(_AT_ONCE):
+            first, due_us = self.warnings.first(), self.next_warning_us()
+            if first is None or due_us is None or due_us > context.time_us:
+                break
+            module = self._property.by_number[first[1]]
+            self.warnings.drop(module.number)
+            holding, exhausted_us = module.holding, self.exhausted_at_us(module)
+            if holding is None or exhausted_us is None:
+                raise AssertionError(module.name)
+            holding.is_warned = True
+            event = ModuleDepositLow(
+                module=module.name, value=holding.value, deposit=self.left(module), exhausted_at_us=exhausted_us
+            )
+            context.emit(context.agents[module.owner], event)
+        self._schedule()
 
     def change_rate(self, fact: ParameterChanged) -> None:
         """Let the index go on at the new rate; the order in which deposits are exhausted stays."""
         if fact.name != _RATE or self.index is None:
             return
         self.index.change(fact.after, self._context.time_us)
-        self._schedule_exhaustion()
+        self._schedule()
 
     # ── the time to state a value ───────────────────────────────────────────────────────────────
 
@@ -372,19 +413,26 @@ class Regime:
     def dump(self) -> list[object]:
         """Return the state as plain data: what can outgrow 64 bits is text."""
         index = self.index
-        rate: list[object] | None = None if index is None else [index.rate_bp, index.since_us, str(index.at_since)]
-        return [rate, self.exhaust_id, [list(row) for row in self.due.items()], self.collect_id]
+        rate: list[object] | None = None
+        if index is not None:
+            rate = [index.rate_bp, index.since_us, str(index.at_since), index.before_bp, index.before_us]
+        return [rate, self.exhaust_id, [list(row) for row in self.due.items()], self.collect_id, self.warn_id]
 
     def load(self, state: Any) -> None:
         """Take over what ``dump`` gave; the modules are loaded already."""
-        rate, self.exhaust_id, due, self.collect_id = state
+        rate, self.exhaust_id, due, self.collect_id, self.warn_id = state
         if rate is not None:
-            rate_bp, since_us, at_since = rate
+            rate_bp, since_us, at_since, before_bp, before_us = rate
             self.index = RateIndex(rate_bp, since_us, int(at_since))
+            self.index.before_bp, self.index.before_us = before_bp, before_us
         self.due = dict(due)
         entries: list[tuple[int, int]] = []
+        unwarned: list[tuple[int, int]] = []
         for module in self._property.modules.values():
             index = None if module.holding is None else exhausts_at(module.holding)
-            if index is not None:
+            if module.holding is not None and index is not None:
                 entries.append((module.number, index))
+                if not module.holding.is_warned:
+                    unwarned.append((module.number, index))
         self.exhaustions.fill(entries)
+        self.warnings.fill(unwarned)

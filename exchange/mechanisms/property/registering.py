@@ -39,7 +39,7 @@ class Registry:
         context = self._context
         problem = self._check_registration(agent, command)
         if problem is None:
-            problem = self._check_dependencies(command.module, command.dependencies, {})
+            problem = self._check_dependencies(command.module, command.dependencies)
         if problem is None and command.owner is not None:
             problem = self._property.check_newcomer(command.owner)
         if problem is not None:
@@ -96,7 +96,7 @@ class Registry:
         if not self._may_describe(agent, module):
             detail = f"only {module.owner or module.registrar} or an operator says what {module.name} depends on"
             return context.reject(command, Reason.NOT_PERMITTED, detail)
-        problem = self._check_dependencies(module.name, command.dependencies, module.dependencies)
+        problem = self._check_dependencies(module.name, command.dependencies)
         if problem is not None:
             return context.reject(command, *problem)
         if sorted(command.dependencies) == sorted(module.dependencies):
@@ -104,7 +104,6 @@ class Registry:
         for name in list(module.dependencies):
             if name not in command.dependencies:
                 del module.dependencies[name]
-                del self._property.modules[name].dependents[module.name]
         self._depend(module, command.dependencies)
         return self.outcome(command, module)
 
@@ -114,7 +113,7 @@ class Registry:
             return True
         return agent.agent_id == module.owner if module.owner else agent.owner == module.registrar
 
-    def _check_dependencies(self, name: str, dependencies: Sequence[str], before: dict[str, int]) -> Violation | None:
+    def _check_dependencies(self, name: str, dependencies: Sequence[str]) -> Violation | None:
         settings, modules = self._context.settings, self._property.modules
         if len(dict.fromkeys(dependencies)) < len(dependencies) or name in dependencies:
             return Reason.INVALID_MODULE_TERMS, "name each dependency once, and not the module itself"
@@ -124,16 +123,12 @@ class Registry:
         for each in dependencies:
             if each not in modules:
                 return Reason.UNKNOWN_MODULE, f"no module {each}: register what {name} depends on first"
-            if each not in before and len(modules[each].dependents) >= settings.max_module_dependents:
-                detail = f"{settings.max_module_dependents} modules depend on {each}, which is the limit"
-                return Reason.INVALID_MODULE_TERMS, detail
         return None
 
     def _depend(self, module: Module, dependencies: Sequence[str]) -> None:
         for name in dependencies:
             if name not in module.dependencies:
                 module.dependencies[name] = self._context.time_us
-                self._property.modules[name].dependents[module.name] = self._context.time_us
 
     # ── what belongs to nobody ──────────────────────────────────────────────────────────────────
 
@@ -144,8 +139,6 @@ class Registry:
         if not isinstance(found, Module):
             return self._context.reject(command, *found)
         problem = self._property.check_newcomer(command.agent)
-        if problem is None and found.attested:
-            problem = Reason.WRONG_STATE, f"work on {found.name} is attested, and waits to be final"
         if problem is not None:
             return self._context.reject(command, *problem)
         self._property.move(found, command.agent, "allocated", 0)
@@ -170,6 +163,8 @@ class Registry:
             return Reason.WRONG_STATE, f"{name} belongs to {module.owner}"
         if module.auction:
             return Reason.WRONG_STATE, f"{name} is being auctioned"
+        if module.attested:
+            return Reason.WRONG_STATE, f"work on {name} is attested, and waits to be final"
         return module
 
     def depends_since(self, module: str, dependency: str) -> int | None:

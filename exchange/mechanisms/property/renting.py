@@ -256,7 +256,9 @@ class Renting:
 
     def pay_owner(self, rental: Rental, posting: Posting, until_us: int | None = None) -> int:
         """Add to a posting what has accrued to the present owner; return how much that is."""
-        due = rental.accrued(self._context.time_us if until_us is None else until_us) - rental.paid
+        accrued = rental.accrued(self._context.time_us if until_us is None else until_us)
+        # What was paid after ``until_us``, before anybody knew of it, stays paid.
+        due = max(accrued - rental.paid, 0)
         posting.pay(rental.escrow, self._property.modules[rental.module].owner, due)
         rental.paid += due
         self._property.tally.count("rent_credits_total", by=due)
@@ -286,7 +288,8 @@ class Renting:
         """Tell owner and renter of rent that was paid."""
         if not due:
             return
-        for name in (self._property.modules[rental.module].owner, rental.renter):
+        # Who rents a module may have bought it meanwhile.
+        for name in dict.fromkeys((self._property.modules[rental.module].owner, rental.renter)):
             event = ModuleRentPaid(module=rental.module, rental=rental.number, amount=due, paid=rental.paid)
             self._context.emit(self._context.agents[name], event)
 
@@ -346,7 +349,7 @@ class Renting:
         del module.rentals[rental.number]
         if module.exclusive == rental.number:
             module.exclusive = 0
-        for name in (module.owner, rental.renter):
+        for name in dict.fromkeys((module.owner, rental.renter)):
             event = RentalEnded(
                 module=rental.module, rental=rental.number, how=how, paid=rental.paid, refunded=refunded
             )

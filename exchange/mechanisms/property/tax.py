@@ -33,14 +33,20 @@ _SLACK: Final = 64
 
 
 class RateIndex:
-    """Be the integral of a rate; ``rate_bp`` holds since ``since_us``."""
+    """Be the integral of a rate; ``rate_bp`` holds since ``since_us``.
 
-    __slots__ = ("at_since", "rate_bp", "since_us")
+    The rate before it is known, too: what is looked at only after a change may have happened under it.
+    """
+
+    __slots__ = ("at_since", "before_bp", "before_us", "rate_bp", "since_us")
 
     def __init__(self, rate_bp: int, since_us: int, at_since: int = 0) -> None:
         self.rate_bp = rate_bp
         self.since_us = since_us
         self.at_since = at_since
+        self.before_bp = 0
+        self.before_us = since_us
+        """Since when ``before_bp`` held."""
 
     def at(self, time_us: int) -> int:
         """Return the index at a time that is not before the last change of the rate."""
@@ -52,7 +58,9 @@ class RateIndex:
         What is past the largest time that the wire carries, in the year 2255, is never.
         """
         if index <= self.at_since:
-            return self.since_us
+            if not self.before_bp:
+                return self.before_us
+            return max(self.since_us - (self.at_since - index) // self.before_bp, self.before_us)
         if not self.rate_bp:
             return None
         time_us = self.since_us - (self.at_since - index) // self.rate_bp
@@ -61,6 +69,8 @@ class RateIndex:
     def change(self, rate_bp: int, time_us: int) -> None:
         """Let another rate hold from a time on."""
         self.at_since = self.at(time_us)
+        if time_us > self.since_us:
+            self.before_bp, self.before_us = self.rate_bp, self.since_us
         self.since_us = time_us
         self.rate_bp = rate_bp
 
