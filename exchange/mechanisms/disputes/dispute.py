@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from exchange.mechanisms.cashier import escrow_of
 from exchange.mechanisms.facts import DisputeTerms
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from exchange.messages.disputes import DisputeVerdict
 
 __all__ = ["Dispute", "Seat"]
+
+_MATTER: Final = 4
+"""Where it stands among the terms, if it does."""
 
 SeatState = Literal["pending", "ruled", "absent", "revoked"]
 
@@ -126,11 +129,11 @@ class Dispute:
     @staticmethod
     def load(state: Any) -> Dispute:
         """Return the dispute of which ``dump`` gave the state."""
-        number, family, subject, (claimant, respondent, amount, excluded, *matter), disputer, deposit, opened_us = (
-            state[:7]
-        )
+        number, family, subject, fields, disputer, deposit, opened_us = state[:7]
+        claimant, respondent, amount, excluded = fields[:_MATTER]
         # What was disputed before there were markets to bet on it names no matter.
-        terms = DisputeTerms(claimant, respondent, amount, tuple(excluded), *matter)
+        matter = fields[_MATTER] if len(fields) > _MATTER else ""
+        terms = DisputeTerms(claimant, respondent, amount, tuple(excluded), matter)
         dispute = Dispute(number, family, subject, terms, disputer, deposit, opened_us)
         dispute.statement, dispute.round, dispute.size, seats = state[7:11]
         dispute.deadline_id, dispute.verdict, dispute.decided_us = state[11:]
