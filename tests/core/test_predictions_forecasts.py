@@ -101,6 +101,22 @@ def test_in_markets_of_its_own_owner_nobody_is_scored(venue: Bets) -> None:
         assert score(venue, agent) == (500_000, 0)
 
 
+def test_who_does_a_task_is_not_scored_for_knowing_whether_it_will_be_done() -> None:
+    """Nor is another agent of its owner; others are, for they can only guess."""
+    venue = Bets()
+    venue.register("ann-2", owner="ann", endowment=100 * CREDIT)
+    venue.post()
+    venue.bet_on()
+    venue.bid("ann", 20)
+    venue.close()
+    for name in ("ann", "ann-2", "ben"):
+        venue.buy_shares(name, "yes")
+    venue.deliver()
+    venue.confirm()
+    scored = {name: venue.told(name, "predictions.ended")[0].scored for name in ("ann", "ann-2", "ben")}
+    assert scored == {"ann": False, "ann-2": False, "ben": True}
+
+
 def test_one_creator_counts_less_each_time(venue: Bets) -> None:
     """The creator is on the other side, so the second market of the same pair of owners counts half."""
     evidence = []

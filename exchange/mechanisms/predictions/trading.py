@@ -217,8 +217,8 @@ class Trading:
         return market.trader(agent.agent_id)
 
     def is_scored(self, market: Market, agent: AgentRecord) -> bool:
-        """Return whether an agent's moves count: in markets of its own owner they do not."""
-        return self._predictions.owner_of(market.creator) != agent.owner
+        """Return whether an agent's moves count: not in markets of its own owner, nor about what that does itself."""
+        return agent.owner not in (self._predictions.owner_of(market.creator), market.performer_owner)
 
     def count(self, market: Market, side: Side, amount: int) -> None:
         """Count a trade for the metrics."""
