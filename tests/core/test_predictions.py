@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from exchange.mechanisms.base import NotFound
 from exchange.messages.admin import HaltAgent, HaltVenue, RegisterAgent, RevokeAgent, Settings, SuspendMechanism
 from exchange.messages.base import MAX_AMOUNT
 from exchange.messages.orders import CancelAllAfter
@@ -180,6 +181,8 @@ def test_shares_beyond_what_a_message_could_name_are_refused() -> None:
     assert_rejected(venue.try_to_buy("rich", shares=MAX_AMOUNT, max_cost=MAX_AMOUNT), Reason.INSUFFICIENT_CREDITS)
     assert venue.try_to_buy("rich", shares=10**15, max_cost=MAX_AMOUNT).accepted
     assert_rejected(venue.try_to_buy("rich", shares=MAX_AMOUNT, max_cost=MAX_AMOUNT), Reason.NOTIONAL_TOO_LARGE)
+    with pytest.raises(NotFound):
+        venue.engine.query("rich", QuoteShares(market=1, outcome="yes", shares=MAX_AMOUNT))
 
 
 def test_insiders_do_not_trade(venue: Bets) -> None:

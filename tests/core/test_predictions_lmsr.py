@@ -18,6 +18,7 @@ from mpmath import mp, mpf
 from exchange.mechanisms import fixed
 from exchange.mechanisms.predictions import lmsr
 from exchange.mechanisms.predictions.market import Trader
+from exchange.messages.predictions import QuoteShares
 from tests.core.bets import SHARE, Bets
 from tests.core.work import CREDIT
 
@@ -123,7 +124,11 @@ def test_what_is_far_ahead_can_be_sold_at_once() -> None:
             venue.buy_shares("ann", outcome, 30_000)
     venue.sell_shares("ann", "no", 3_000_000)
     assert venue.look().outcomes[0].probability == lmsr.ONE
-    venue.sell_shares("ann", "yes", 3_000_000)
+    # Far beyond what anybody could buy; what is sold there is quoted, and brought.
+    query = QuoteShares(market=1, outcome="yes", shares=1_000_000, side="sell")
+    quoted = venue.engine.query("ann", query).amount  # type: ignore[attr-defined]
+    assert quoted == venue.sell_shares("ann", "yes", 1_000_000)
+    venue.sell_shares("ann", "yes", 2_000_000)
     assert venue.look().outcomes[0].probability == lmsr.ONE // 2
 
 

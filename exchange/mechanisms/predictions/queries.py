@@ -116,12 +116,14 @@ class Queries:
         if place is None or market.kind != "lmsr" or market.state != "open":
             message = f"no market maker quotes {query.outcome!r} in market {query.market} now"
             raise NotFound(message)
-        after = market.sold[place] + (query.shares if query.side == "buy" else -query.shares)
-        if after < 0 or after - min(market.sold) > lmsr.SPREAD_MAX * market.liquidity:
+        is_buy = query.side == "buy"
+        after = market.sold[place] + (query.shares if is_buy else -query.shares)
+        # However far an outcome is ahead, it can be sold.
+        if after < 0 or (is_buy and self._predictions.trading.check_size(market, after) is not None):
             message = f"market {query.market} does not trade {query.shares} shares of {query.outcome!r} at once"
             raise NotFound(message)
         change, prices = lmsr.moved(market.liquidity, market.sold, place, after)
-        amount = lmsr.charged(change) if query.side == "buy" else lmsr.paid(change)
+        amount = lmsr.charged(change) if is_buy else lmsr.paid(change)
         return QuoteResult(amount=amount, probability=prices[place])
 
     def _view(self, market: Market) -> PredictionView:

@@ -80,7 +80,7 @@ class Trading:
         if place is None:
             return self.reject_outcome(command, market, command.outcome)
         after = market.sold[place] + command.shares
-        problem = self.check_hope(market, agent, place) or self._check_size(market, after)
+        problem = self.check_hope(market, agent, place) or self.check_size(market, after)
         if problem is not None:
             return context.reject(command, *problem)
         change, prices = lmsr.moved(market.liquidity, market.sold, place, after, market.terms)
@@ -96,7 +96,8 @@ class Trading:
         market.pot += cost
         return self._note(market, agent, command, place, command.shares, cost, prices, "buy")
 
-    def _check_size(self, market: Market, after: int) -> Violation | None:
+    def check_size(self, market: Market, after: int) -> Violation | None:
+        """Return why the maker sells no more of an outcome than there would be ``after``."""
         if after > MAX_AMOUNT:
             return Reason.NOTIONAL_TOO_LARGE, f"there would be more than {MAX_AMOUNT} of these shares"
         if after - min(market.sold) > lmsr.SPREAD_MAX * market.liquidity:
