@@ -237,10 +237,18 @@ class Repaying:
         if claim.state == "refused":
             if not debts.acts_for(agent, claim.by):
                 return Reason.NOT_PERMITTED, f"it goes against {claim.by}, who may dispute it"
-            owner = debts.owner_of(claim.by)
-            others = [name for name in token.beneficiaries if debts.owner_of(name) != owner]
-            return DisputeTerms(agent.agent_id, (others or [token.issuer])[0], amount, excluded)
+            return DisputeTerms(agent.agent_id, self._respondent(token, claim), amount, excluded)
         return Reason.WRONG_STATE, f"claim {number} is {claim.state}: there is nothing to dispute yet"
+
+    def _respondent(self, token: Token, claim: Claim) -> str:
+        """Return who answers for the silence of all: of those who could have confirmed it the one of most weight."""
+        debts, cashier = self._debts, self._context.cashier
+        best, most = token.issuer, 0
+        for name, weight in token.beneficiaries.items():
+            is_left = cashier.payee(name) in self._context.agents
+            if weight > most and is_left and debts.owner_of(name) != debts.owner_of(claim.by):
+                best, most = name, weight
+        return best
 
     def freeze(self, fact: DisputeOpened) -> None:
         """Let a claim wait for its dispute."""
