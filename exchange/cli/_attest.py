@@ -49,6 +49,7 @@ def coupling_(
     repo: Path = Path(),
     change: str | None = None,
     source: str | None = None,
+    ago: timedelta | None = None,
     module: tuple[str, ...] = (),
     names: Path | None = None,
     root: tuple[str, ...] = (),
@@ -76,6 +77,8 @@ def coupling_(
         Change, such as main..feature; A...B is what B did since it left A, and one revision what it did to its parent.
     source
         Agent that made the change.
+    ago
+        How long ago it was made, if somebody knows it better than its last commit, whose author sets its time.
     module
         Report the damage by this changed module only; repeat it for several.
     names
@@ -112,7 +115,9 @@ def coupling_(
     if source is None and not dry_run:
         message = "say which agent made the change with --source, or look first with --dry-run"
         raise CliError(message)
-    resolved = repository.resolve(change)
+    resolved, now_us = repository.resolve(change), time.time_ns() // 1_000
+    if ago is not None:
+        resolved = resolved._replace(committed_us=now_us - round(ago.total_seconds() * 1_000_000))
     chosen = _read_names(names)
     # Asked first, so that nobody waits for tests whose outcome cannot be reported.
     known = [] if dry_run else ask(venue, modules_of)
@@ -130,7 +135,7 @@ def coupling_(
             f"{', '.join(attestation.findings.changed) or 'no module'}"
         )
         raise CliError(message)
-    reports = reports_of(attestation.findings, resolved, repository.name, source, time.time_ns() // 1_000, module)
+    reports = reports_of(attestation.findings, resolved, repository.name, source, now_us, module)
     sent: list[Sent] = []
     if not dry_run:
         reports, unknown = known_only(reports, known)

@@ -226,6 +226,19 @@ def test_what_was_broken_is_reported_and_paid(call: Call, venue: Serving, tmp_pa
     }  # fmt: skip
 
 
+def test_a_commit_that_is_dated_back_gets_nobody_off(call: Call, venue: Serving, tmp_path: Path) -> None:
+    """Whoever merges says when that was, and need not believe the commit."""
+    project = Project(tmp_path / "dated")
+    project.now_s = int(time.time()) - 90 * 86_400
+    project.commit("back then", {"src/shop/prices.py": "def price(count):\n    return 4 * count\n"})
+    told = (*flags(project, dry_run=None, source="bob"), "--change", "HEAD", *acting(venue, "ci"))
+    done = call(*told)
+    assert (done.returncode, "externality_too_old" in done.stderr) == (1, True)
+    done = call(*told, "--ago", "1s")
+    assert done.returncode == 0, done.stderr
+    assert "bob is to pay 6.800000" in done.stdout
+
+
 def test_a_report_that_the_venue_does_not_take_is_told(call: Call, venue: Serving, tmp_path: Path) -> None:
     """Whose own damage it is attests nothing; who is no attester neither."""
     project = Project(tmp_path / "shop")

@@ -38,6 +38,15 @@ def _leave_the_deadline(self: Externalities, fact: DisputeOpened) -> None:
         levy.dispute, levy.state = fact.dispute, "disputed"
 
 
+def _keep_from_the_bond(self: Declaring, levy: Levy, posting: Posting) -> None:
+    change = self.changes.get(levy.change)
+    if change is not None:
+        change.levy = 0
+    posting.give_back(levy.escrow, levy.suffering.source, levy.from_bond)
+    if change is not None and change.is_open:
+        change.left += levy.from_bond
+
+
 def _owe_nothing(self: Externalities, levy: Levy) -> None:
     cashier, about = self.context.cashier, levy.suffering
     cashier.collect(about.source, levy.escrow, about.amount - levy.from_bond, levy.cause)
@@ -47,6 +56,14 @@ plant("one's own modules count", assessing, "_sufferer", _own_modules_count, "ex
 plant("a doubled levy has single shares", mechanism, "double", _double_only_the_sum, "externalities")
 plant("a bond that has paid is still there", Declaring, "use", _leave_the_bond, "externalities")
 plant("what a source does not have is not owed", Externalities, "_collect", _owe_nothing, "externalities")
+plant(
+    "an overturned levy is given back past the bond that paid it",
+    Declaring,
+    "give_back",
+    _keep_from_the_bond,
+    "externalities",
+    "disputes",
+)
 plant(
     "a disputed levy becomes final by silence",
     Externalities,

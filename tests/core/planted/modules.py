@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _collect_legs = Regime._collect_legs
 _forget = Homesteads._forget
+_warn = Regime.warn
 
 
 def _keep_a_unit(self: Regime, module: Module, posting: Posting) -> int:
@@ -34,6 +35,15 @@ def _leave_exhausted(self: Regime) -> None:
 def _never_reschedule(self: Regime) -> None:
     if not self.exhaust_id and self.next_exhaustion_us() is not None:
         self.exhaust_id = self._context.deadlines.schedule(self.next_exhaustion_us() or 0, "property.exhaust")
+    self.warn_id = self._stand_for(self.warn_id, "property.warn", self.next_warning_us())
+
+
+def _warn_again(self: Regime) -> None:
+    first = self.warnings.first()
+    _warn(self)
+    if first is not None:
+        self.warnings.put(first[1], first[0])
+        self._schedule()
 
 
 def _refund_all(self: Renting, rental: Rental, posting: Posting, until_us: int | None = None) -> tuple[int, int]:
@@ -59,7 +69,8 @@ def _leave_deadline(self: Homesteads, claim: Any, how: Any) -> None:
 
 plant("a unit of tax is collected twice", Regime, "_collect_legs", _keep_a_unit, "property")
 plant("an exhausted deposit is not foreclosed", Regime, "exhaust", _leave_exhausted, "property")
-plant("a new first exhaustion has no deadline", Regime, "_schedule_exhaustion", _never_reschedule, "property")
+plant("a new first exhaustion has no deadline", Regime, "_schedule", _never_reschedule, "property")
+plant("an owner is warned again and again", Regime, "warn", _warn_again, "property")
 plant("a rental that ends loses a unit", Renting, "close", _refund_all, "property")
 plant("a withdrawn bid stays held", Auctions, "_drop", _forget_nothing_held, "property")
 plant("a seller writes for ever", Access, "begin_handover", _keep_writing, "property")
