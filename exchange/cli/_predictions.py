@@ -16,7 +16,23 @@ from exchange.cli._venue import Venue
 if TYPE_CHECKING:
     from agent_sdk import Agent, PlacedShareOrder, PredictedOutcome, Prediction
 
-__all__ = ["buy_", "cancel_", "list_", "open_", "place_", "quote_", "resolve_", "sell_", "shares_", "show_"]
+__all__ = [
+    "accept_",
+    "buy_",
+    "cancel_",
+    "claim_",
+    "list_",
+    "merge_",
+    "mint_",
+    "open_",
+    "orders_",
+    "place_",
+    "quote_",
+    "resolve_",
+    "sell_",
+    "shares_",
+    "show_",
+]
 
 _VOID: Final = "void"
 
@@ -233,6 +249,51 @@ def cancel_(market: int, order: int, /, *, venue: Venue | None = None, json: Jso
     print_done(ask(venue, cancel), json, f"order {order} is canceled")
 
 
+def mint_(market: int, sets: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Pay a credit for a share of every outcome, in a market of complete sets.
+
+    Parameters
+    ----------
+    market
+        Number of the market.
+    sets
+        How many whole sets.
+    """
+    trade = ask(venue, lambda agent: agent.predictions.mint(market, sets))
+    print_done(trade, json, f"paid {trade.amount:f} for {sets} of every outcome; {trade.shares:f} sets are yours")
+
+
+def merge_(market: int, sets: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Give a share of every outcome for a credit, in a market of complete sets.
+
+    Parameters
+    ----------
+    market
+        Number of the market.
+    sets
+        How many whole sets.
+    """
+    trade = ask(venue, lambda agent: agent.predictions.merge(market, sets))
+    print_done(trade, json, f"got {trade.amount:f} for {sets} of every outcome; {trade.shares:f} sets are yours")
+
+
+def orders_(market: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """List the agent's open orders in a market of complete sets, the oldest first.
+
+    Parameters
+    ----------
+    market
+        Number of the market.
+    """
+    print_all(
+        ask(venue, lambda agent: agent.predictions.orders(market), _missing(market)),
+        json,
+        ("order", "side", "outcome", ">price", ">remaining"),
+        lambda order: (order.id, order.side, order.outcome, f"{order.price:f}", f"{order.remaining:f}"),
+        empty="This agent has no open orders there.",
+    )
+
+
 def resolve_(market: int, outcome: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
     """Say, as the resolver, what happened.
 
@@ -245,14 +306,49 @@ def resolve_(market: int, outcome: str, /, *, venue: Venue | None = None, json: 
     """
 
     async def resolve(agent: Agent) -> Prediction:
-        known = [each.name for each in (await agent.predictions.get(market)).outcomes]
-        await agent.predictions.resolve(market, None if outcome == _VOID and _VOID not in known else outcome)
+        await agent.predictions.resolve(market, await _outcome_of(agent, market, outcome))
         return await agent.predictions.get(market)
 
     found = ask(venue, resolve, _missing(market))
     print_done(
         found, json, f"market {market} is {found.state}: {found.outcome or _VOID}, final at {when(found.final_at_us)}"
     )
+
+
+def claim_(market: int, outcome: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Say what happened instead of what was reported, before disputing it by the number of the market.
+
+    Parameters
+    ----------
+    market
+        Number of the market.
+    outcome
+        Name of the outcome that happened, or "void" if nobody can say.
+    """
+
+    async def claim(agent: Agent) -> Prediction:
+        await agent.predictions.claim(market, await _outcome_of(agent, market, outcome))
+        return await agent.predictions.get(market)
+
+    found = ask(venue, claim, _missing(market))
+    print_done(found, json, f"a dispute of market {market} by this agent, if upheld, comes to {outcome}")
+
+
+def accept_(market: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Accept a report that goes against the agent, instead of letting its window pass.
+
+    Parameters
+    ----------
+    market
+        Number of the market.
+    """
+
+    async def accept(agent: Agent) -> Prediction:
+        await agent.predictions.accept(market)
+        return await agent.predictions.get(market)
+
+    found = ask(venue, accept, _missing(market))
+    print_done(found, json, f"accepted; market {market} is {found.state}")
 
 
 def list_(*, venue: Venue | None = None, json: Json = False) -> None:
@@ -319,6 +415,12 @@ def shares_(*, venue: Venue | None = None, json: Json = False) -> None:
         ),
         empty="This agent has no shares.",
     )  # fmt: skip
+
+
+async def _outcome_of(agent: Agent, market: int, outcome: str) -> str | None:
+    """Return the outcome that a user means; None for "void", unless an outcome has that name."""
+    known = [each.name for each in (await agent.predictions.get(market)).outcomes]
+    return None if outcome == _VOID and _VOID not in known else outcome
 
 
 def _missing(market: int) -> str:

@@ -140,10 +140,7 @@ def open_share_(amount: Amount, /, *, detail: str = "", venue: Venue | None = No
 
 
 def _opened(venue: Venue | None, propose: Callable[[Agent], Awaitable[OpenedProposal]], json: bool) -> None:
-    try:
-        opened = ask(venue, propose)
-    except (TypeError, ValueError) as error:
-        raise CliError(str(error)) from None
+    opened = ask(venue, propose)
     print_done(
         opened,
         json,

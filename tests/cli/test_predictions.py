@@ -70,7 +70,28 @@ def test_orders_in_a_market_of_complete_sets(call: Call, venue: Serving) -> None
         in call("prediction", "place", number, "blue", "buy", 2, "0.45", "--immediate", *ben).stdout
     )
     assert "bid 0.600000 for 3.000000" in call("prediction", "show", number, *ben).stdout
+    listed = call("prediction", "orders", number, *ann).stdout.split()
+    assert listed[-5:] == [str(placed["id"]), "buy", "red", "0.600000", "3.000000"]
     assert "canceled" in call("prediction", "cancel", number, placed["id"], *ann).stdout
+    assert "no open orders" in call("prediction", "orders", number, *ann).stdout
+    assert told(call, "prediction", "orders", number, *ann) == []
+    assert told(call, "prediction", "mint", number, 2, *ben) == {"amount": "2.000000", "shares": "2.000000"}
+    assert "got 1.000000 for 1 of every outcome; 1.000000 sets are yours" in (
+        call("prediction", "merge", number, 1, *ben).stdout
+    )
+
+
+def test_who_loses_claims_something_else_or_accepts(call: Call, venue: Serving) -> None:
+    poster, ann, ben, ci = (acting(venue, name) for name in ("poster", "ann", "ben", "ci"))
+    times = ("--closes-in", "1h", "--resolve-in", "1d", "--resolver", "ci")
+    number = told(call, "prediction", "open", "snow on Friday", *times, *poster)["id"]
+    assert told(call, "prediction", "buy", number, "no", 5, "--max-cost", 5, *ann)["shares"] == "5.000000"
+    assert told(call, "prediction", "resolve", number, "yes", *ci)["state"] == "reported"
+    assert "if upheld, comes to void" in call("prediction", "claim", number, "void", *ann).stdout
+    refused = call("prediction", "accept", number, *ben)
+    assert refused.returncode == 1
+    assert "does not go against ben" in refused.stderr
+    assert f"market {number} is resolved" in call("prediction", "accept", number, *ann).stdout
 
 
 def test_a_market_about_a_task(call: Call, venue: Serving) -> None:
@@ -91,7 +112,12 @@ def test_a_market_about_a_task(call: Call, venue: Serving) -> None:
         (("resolve", 999, "yes"), "there is no prediction market 999"),
         (("buy", 999, "yes", 1, "--max-cost", 1), "no prediction market 999"),
         (("buy", 1, "yes", "much", "--max-cost", 1), "no number"),
+        (("buy", 1, "yes", "0.0000001", "--max-cost", 1), "more than the 6 decimals"),
         (("cancel", 999, 1), "no prediction market 999"),
+        (("orders", 999), "no prediction market 999"),
+        (("claim", 999, "void"), "there is no prediction market 999"),
+        (("accept", 999), "no prediction market 999"),
+        (("mint", 1, 0), "sets"),
     ],
 )
 def test_mistakes_are_explained(call: Call, venue: Serving, arguments: tuple[object, ...], words: str) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from exchange.mechanisms.base import NotFound
 from exchange.mechanisms.governance.parameters import PARAMETERS
-from exchange.messages.admin import HaltVenue, RevokeAgent, Settings, SuspendAgent
+from exchange.messages import COMMANDS
+from exchange.messages.admin import Genesis, HaltVenue, RevokeAgent, Settings, SuspendAgent
 from exchange.messages.governance import (
     BeginGovernance,
     ListBallots,
@@ -208,6 +209,83 @@ def test_credits_that_nobody_has_do_not_vote() -> None:
     venue.register("poor", endowment=0)
     venue.propose()
     assert_rejected(venue.try_to_vote("poor"), Reason.NO_WEIGHT)
+
+
+def test_the_same_credits_do_not_vote_twice() -> None:
+    """What was moved to another owner while it was voted still votes as its first one's, and no more than there was."""
+    venue = Council(owners=2, voting="credits")
+    venue.register("seller", endowment=0)
+    venue.register("new", owner="new", endowment=0)
+    venue.market()
+    venue.propose("o1")
+    venue.vote("o0")
+    assert venue.view_proposal().weight_for == 100 * CREDIT
+    # All that ``o0`` has goes to ``seller`` and ``new``, which are other owners, for what is worth nothing.
+    for name in ("seller", "new"):
+        venue.issue(name, 5)
+        venue.sell(name, 5, 10 * CREDIT)
+        venue.buy("o0", 5, 10 * CREDIT)
+        assert venue.purse(name) == 50
+        assert_rejected(venue.try_to_vote(name, in_favour=False), Reason.NO_WEIGHT)
+    assert venue.purse("o0") == 0
+    venue.vote("", against="o0")
+    venue.vote("o0")
+    view = venue.view_proposal()
+    assert (view.weight_for, view.turnout, view.total_weight) == (100 * CREDIT, 100 * CREDIT, 190 * CREDIT)
+    # In the next vote they are whose they are.
+    venue.propose("o1", value=8 * CREDIT)
+    assert venue.view_proposal(2, "seller").my_weight == 50 * CREDIT
+    assert_rejected(venue.try_to_vote("o0", proposal=2), Reason.NO_WEIGHT)
+
+
+def test_two_changes_of_one_parameter_are_both_enacted_and_what_opened_between_keeps_the_first(
+    venue: Council,
+) -> None:
+    low, high = PARAMETERS["confirm_seconds"].low, PARAMETERS["confirm_seconds"].high
+    venue.propose("o0", "confirm_seconds", high)
+    venue.advance(1)
+    venue.propose("o1", "confirm_seconds", low)
+    venue.vote("o1 o2")
+    venue.vote("o1 o2", proposal=2)
+    first, second = venue.close(1), venue.close(2)
+    assert first.enacts_at_us is not None
+    assert second.enacts_at_us == first.enacts_at_us + SECOND_US
+    # Nothing may be proposed beyond the bounds meanwhile, however near the present value is to them.
+    answer = venue.submit("o3", ProposeChange, parameter="confirm_seconds", value=high + 1)
+    assert_rejected(answer, Reason.VALUE_OUT_OF_BOUNDS)
+    view = venue.parameter("confirm_seconds")
+    assert (view.next_value, view.next_at_us) == (high, first.enacts_at_us)
+    venue.advance_to(first.enacts_at_us)
+    assert (venue.parameter("confirm_seconds").value, venue.parameter("confirm_seconds").next_value) == (high, low)
+    venue.advance_to(second.enacts_at_us)
+    assert venue.parameter("confirm_seconds").value == low
+    assert venue.engine.context.setting_at("confirm_seconds", first.enacts_at_us) == high
+    assert venue.engine.context.setting_at("confirm_seconds", first.enacts_at_us - 1) == 86_400
+
+
+def test_a_tie_of_weights_fails_and_one_unit_decides() -> None:
+    venue = Council(owners=0, voting="credits")
+    for name, amount in (("ann", 60), ("ben", 50), ("cid", 50)):
+        venue.register(name, endowment=amount * CREDIT + (name == "cid"))
+    venue.propose("ann")
+    venue.vote("ann", against="ben")
+    assert venue.close().state == "rejected"
+    venue.propose("ann", value=8 * CREDIT)
+    venue.vote("cid", against="ben", proposal=2)
+    assert venue.close(2).state == "passed"
+
+
+def test_nothing_but_the_genesis_sets_what_is_not_voted_on() -> None:
+    """No command takes settings, and the fields that may be voted on are exactly those with bounds."""
+    takers = [kind for kind in COMMANDS.values() if "settings" in kind.__struct_fields__]
+    assert takers == [Genesis]
+    venue = Council()
+    for name in Settings.__struct_fields__:
+        if name not in PARAMETERS:
+            assert_rejected(venue.submit("o0", ProposeChange, parameter=name, value=1), Reason.CONSTITUTION)
+    answer = venue.submit(OPERATOR, Genesis, supply=1, operator="root", settings=Settings(quorum_bp=0))
+    assert not answer.accepted
+    assert venue.engine.context.settings.quorum_bp == 2_000
 
 
 def test_quadratic_votes_cost_their_square_and_are_never_refunded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import os
 import subprocess
 import sys
@@ -316,6 +317,84 @@ def test_the_python_and_the_c_implementation_of_decimal_agree() -> None:
         assert str(fixed.exp(number)) == str(context.exp(same))
         weight = fixed.exp(number)
         assert str(fixed.ln(weight)) == str(context.ln(context.create_decimal(str(weight))))
+
+
+def test_whatever_context_the_process_reckons_in_changes_no_digit() -> None:
+    """A library that rounds down to three digits, and raises at everything, in this thread."""
+
+    def reckon() -> list[Any]:
+        lmsr._logs.clear()
+        found: list[Any] = []
+        for liquidity, sold in ((10 * CREDIT, [7, 3 * CREDIT, 0]), (10**15, [2**53 - 1, 5])):
+            change, prices = lmsr.moved(liquidity, sold, 0, sold[0] // 3 + 1)
+            found += [str(change), lmsr.charged(change), lmsr.paid(change), prices]
+            found += [lmsr.cost_of_all(liquidity, sold), lmsr.subsidy_of(liquidity, len(sold))]
+        return [*found, [lmsr.forecast_log(each) for each in range(0, lmsr.ONE, lmsr.ONE // 7)]]
+
+    expected = reckon()
+    signals = (decimal.Inexact, decimal.Rounded, decimal.Subnormal, decimal.Clamped, decimal.FloatOperation)
+    strange = decimal.Context(prec=3, rounding=decimal.ROUND_DOWN, Emin=-3, Emax=3, traps=list(signals))
+    with decimal.localcontext(strange):
+        assert reckon() == expected
+    assert decimal.getcontext().prec != 3
+
+
+NUMBERS = st.builds(
+    lambda digits, places: fixed.divide(fixed.real(digits), fixed.real(10**places)),
+    st.integers(-(10**36), 10**36),
+    st.integers(0, 40),
+)
+
+
+@given(number=NUMBERS)
+def test_exp_is_right_to_its_last_digit(number: Any) -> None:
+    if number > 2_302_586:
+        # A million digits.
+        with pytest.raises(decimal.Overflow):
+            fixed.exp(number)
+        return
+    found = fixed.exp(number)
+    with mp.workdps(90):
+        exact = mp.exp(mpf(str(number)))
+        # Below the least exponent digits are lost, and in the end everything.
+        least = mpf(10) ** (-999_999 - fixed.DIGITS)
+        assert abs(mpf(str(found)) - exact) <= exact * mpf(10) ** (1 - fixed.DIGITS) / 2 + least
+
+
+@given(number=NUMBERS)
+def test_ln_is_right_to_its_last_digit(number: Any) -> None:
+    if number <= 0:
+        return
+    with mp.workdps(120):
+        exact = mp.log(mpf(str(number)))
+        assert abs(mpf(str(fixed.ln(number))) - exact) <= abs(exact) * mpf(10) ** (1 - fixed.DIGITS) / 2
+
+
+@given(number=st.integers(-(2**63), 2**63), places=st.integers(0, 20))
+def test_ceilings_and_floors_are_never_on_the_wrong_side(number: int, places: int) -> None:
+    exact = Fraction(number, 10**places)
+    reckoned = fixed.divide(fixed.real(number), fixed.real(10**places))
+    assert 0 <= fixed.ceiling(reckoned) - exact <= 1 + Fraction(2, 10**12)
+    assert 0 <= exact - fixed.floor(reckoned) <= 1 + Fraction(2, 10**12)
+
+
+@pytest.mark.parametrize(("liquidity", "outcomes"), [(1_000, 2), (CREDIT, 16), (10**15, 3)])
+def test_who_buys_everything_and_sells_it_all_back_leaves_the_subsidy_and_crumbs(liquidity: int, outcomes: int) -> None:
+    """A long sequence, in pieces, back to nothing: the maker keeps each rounding, at most two units a trade."""
+    sold, pot, trades = [0] * outcomes, lmsr.subsidy_of(liquidity, outcomes), 0
+    subsidy, known, random = pot, dict[int, Any](), Random(liquidity)
+    for direction in (1, -1):
+        while (min(sold) < 3 * liquidity) if direction > 0 else max(sold):
+            place = random.randrange(outcomes)
+            piece = min(random.randint(1, liquidity), sold[place] if direction < 0 else liquidity)
+            if not piece:
+                continue
+            change, _ = lmsr.moved(liquidity, sold, place, sold[place] + direction * piece, known)
+            pot += lmsr.charged(change) if direction > 0 else -lmsr.paid(change)
+            sold[place] += direction * piece
+            trades += 1
+    assert sold == [0] * outcomes
+    assert subsidy <= pot <= subsidy + 2 * trades
 
 
 @pytest.mark.alone

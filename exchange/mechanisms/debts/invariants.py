@@ -64,6 +64,9 @@ def _problems(debts: Debts, token: Token) -> Iterator[str]:
         yield "debts_have_a_next_month"
     if token.state != "paydown" and (token.state == "open") != (deadlines.due_us(token.maturity_id) is not None):
         yield "open_debts_mature"
+    liens = [cashier.liens[number] for number in cashier.owed_to.get(token.escrow, ())]
+    if token.state != "paydown" and any(lien.cause == token.cause for lien in liens):
+        yield "liens_end_with_their_paydown"
     if (token.state == "overdue") != (token.number in debts.overdue):
         yield "overdue_debts_are_listed"
     if (token.state == "paydown") != (token.paydown is not None):

@@ -9,6 +9,7 @@ from exchange.mechanisms.debts.overdue import Overdue
 from exchange.mechanisms.debts.paydowns import Paydowns
 from exchange.mechanisms.debts.repaying import Repaying
 from exchange.mechanisms.debts.token import Claimed
+from exchange.mechanisms.debts.trading import Trading
 from tests.core.planted import plant
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def _leave_the_lien(self: Claimed, cashier: Cashier, amount: int) -> int:
     return 0
 
 
+def _let_it_stand(self: Trading, number: int) -> None:
+    del self, number
+
+
 def _give_nothing_back(self: Paydowns, token: Token, paydown: Paydown, heir: str) -> None:
     del self, token, paydown, heir
 
@@ -52,7 +57,8 @@ plant("a debt that is repaid keeps a unit in its escrow", Repaying, "_part_of_es
 plant("hours that are repaid stay outstanding", Debts, "repay", _repay_without_counting, "debts")
 plant("who sold a debt still has to do with it", Debts, "transfer", _remember_who_held_it, "debts")
 plant("what is paid down stays overdue", Overdue, "remove", _remain_overdue, "debts")
-plant("liens stay with the escrow of a paydown", Claimed, "forgive", _leave_the_lien, "debts", seed=5)
+plant("an offer stands when its time is over", Trading, "expire", _let_it_stand, "debts")
+plant("liens outlive their paydown", Claimed, "forgive", _leave_the_lien, "debts", seed=4)
 plant(
     "a paydown keeps what it does not spend",
     Paydowns,
