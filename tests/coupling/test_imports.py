@@ -125,6 +125,26 @@ def test_comments_and_layout_are_not_code() -> None:
     assert not is_same_code(b'"""One."""', b'"""Two."""')
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ("x = 1", "x = 1.0", False),
+        ("x = 1", "x = True", False),
+        ("x = ''", "x = b''", False),
+        ("x = [1]", "x = [1, 2]", False),
+        ("def f(): pass", "def f() -> None: pass", False),
+        ("x = 1e999", "x  =  1e999", True),
+        # Nothing of these may make whoever compares give up, or it would be a way out of paying.
+        (f"x = {'+'.join(['1'] * 2_000)}", f"x =  {'+'.join(['1'] * 2_000)}", True),
+        (f"x = {'+'.join(['1'] * 2_000)}", f"x = {'+'.join(['1'] * 1_999)} + 2", False),
+        (f"x = 0x{'f' * 5_000}", f"x = 0x{'f' * 5_000}  # the same", True),
+        (f"x = {'+'.join(['1'] * 50_000)}", f"x = {'+'.join(['1'] * 50_000)}", False),
+    ],
+)
+def test_code_is_compared_however_deep_it_is(before: str, after: str, *, is_same: bool) -> None:
+    assert is_same_code(before.encode(), after.encode()) is is_same
+
+
 def test_names_are_resolved_to_the_longest_module() -> None:
     known = {"a", "a.b"}
     assert [resolve(name, known) for name in ("a.b.c.d", "a.x", "a", "ab", "")] == ["a.b", "a", "a", None, None]
