@@ -144,7 +144,7 @@ def _() -> Any:
     return ((FencedLog, "_is_stored", is_stored),)
 
 
-@_plant("the lease never ends", "reads_are_current", "refusals_are_true", seed=12)
+@_plant("the lease never ends", "reads_are_current", "refusals_are_true", seed=17)
 def _() -> Any:
     return ((Lease, "is_held", property(lambda _self: True)),)
 
@@ -174,7 +174,7 @@ def _() -> Any:
     return ((Replica, "_follow_to", follow_blindly),)
 
 
-@_plant("the mark on the disk is not looked at", "a_short_journal_is_noticed", seed=6)
+@_plant("the mark on the disk is not looked at", "a_short_journal_is_noticed", seed=39)
 def _() -> Any:
     return ((HighWaterFile, "read", lambda _self: None),)
 
@@ -192,7 +192,7 @@ def _() -> Any:
     return ((Outgoing, "forget_refusals", lambda _self: None),)
 
 
-@_plant("what broke the engine is not noted", "poison_works_once", seed=9)
+@_plant("what broke the engine is not noted", "poison_works_once", seed=57)
 def _() -> Any:
     return ((Poisons, "note", lambda _self, _poisoned: None), (Poisons, "hear", lambda _self, _payload: None))
 
@@ -230,7 +230,7 @@ def _load_trustingly(self: Host, snapshot: Any) -> None:
     "a replay compares neither the chain nor the outputs",
     "what_is_replayed_was_written",
     "daemons_do_not_break",
-    seed=5,
+    seed=21,
 )
 def _() -> Any:
     return ((Host, "replay", _replay_trustingly),)
@@ -331,7 +331,7 @@ def _() -> Any:
     return ((_Inbox, "__init__", init_open),)
 
 
-@_plant("what is not found is said never to have run, also before its time", "what_agents_are_told_is_so", seed=2)
+@_plant("what is not found is said never to have run, also before its time", "what_agents_are_told_is_so", seed=73)
 def _() -> Any:
     outcome = Answers._outcome
 
@@ -377,7 +377,7 @@ def _() -> Any:
     return ((Connection, "_outcome_unknown", not_sent),)
 
 
-@_plant("a daemon without a journal is taken to speak for every daemon", "what_agents_are_told_is_so", seed=187)
+@_plant("a daemon without a journal is taken to speak for every daemon", "what_agents_are_told_is_so", seed=92)
 def _() -> Any:
     refuse = Requests._refuse
 
@@ -394,7 +394,7 @@ def _() -> Any:
     "agents_do_not_break",
     "histories_are_exact",
     "the_venue_comes_back",
-    seed=6,
+    seed=31,
 )
 def _() -> Any:
     def take_first(self: EventCursor) -> Any:
