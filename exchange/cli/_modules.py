@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from exchange.cli._asking import ask, print_all, print_done, print_one, when
+from exchange.cli._module_work import abandon_claim_, accept_check_, attest_check_, attest_work_, claim_
 from exchange.cli._names import Amount, MaybeAmount
 from exchange.cli._output import Json
 from exchange.cli._venue import Venue
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from agent_sdk import Agent, Module, ModuleDeposit, RentalChange
 
 __all__ = [
-    "allocate_", "auction_", "auctions_", "bid_", "bids_", "buy_", "claim_", "depend_", "end_rental_", "grant_", "let_",
-    "list_", "may_write_", "offer_", "regime_", "register_", "release_", "rent_", "rentals_", "revoke_grant_", "show_",
-    "state_value_", "top_up_", "withdraw_bid_", "withdraw_deposit_",
+    "abandon_claim_", "accept_check_", "allocate_", "attest_check_", "attest_work_", "auction_", "auctions_", "bid_",
+    "bids_", "buy_", "cancel_auction_", "claim_", "collect_rent_", "depend_", "end_rental_", "grant_", "let_",
+    "list_", "may_write_", "offer_", "regime_", "register_", "release_", "rent_", "rentals_", "revoke_grant_",
+    "show_", "state_value_", "top_up_", "withdraw_bid_", "withdraw_deposit_", "withdraw_let_", "withdraw_offer_",
 ]  # fmt: skip
 
 
@@ -230,7 +232,7 @@ def _pairs(module: Module) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-# ── selling, auctions, claims ───────────────────────────────────────────────────────────────────
+# ── selling, auctions ───────────────────────────────────────────────────────────────────────────
 
 
 def offer_(
@@ -253,6 +255,18 @@ def offer_(
         json,
         f"{module} is for sale for {price:f} to {buyer or 'anybody'} (offer {number}).",
     )
+
+
+def withdraw_offer_(module: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Take the offer of a module back.
+
+    Parameters
+    ----------
+    module
+        Name of the module.
+    """
+    ask(venue, lambda agent: agent.property.withdraw_offer(module))
+    print_done({"module": module, "offer": None}, json, f"{module} is not for sale any more.")
 
 
 def buy_(
@@ -308,6 +322,18 @@ def auction_(
     )
 
 
+def cancel_auction_(module: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Take an auction back before it closes.
+
+    Parameters
+    ----------
+    module
+        Name of the module.
+    """
+    ask(venue, lambda agent: agent.property.cancel_auction(module))
+    print_done({"module": module, "auction": None}, json, f"{module} is not auctioned any more.")
+
+
 def auctions_(*, venue: Venue | None = None, json: Json = False) -> None:
     """List the auctions of modules that are open."""
     print_all(
@@ -356,20 +382,6 @@ def bids_(*, venue: Venue | None = None, json: Json = False) -> None:
     )
 
 
-def claim_(module: str, /, *, venue: Venue | None = None, json: Json = False) -> None:
-    """Claim a module of nobody: whoever's work there is attested first owns it.
-
-    Parameters
-    ----------
-    module
-        Name of the module.
-    """
-    claimed = ask(venue, lambda agent: agent.property.claim(module))
-    print_done(
-        claimed, json, f"{module} is claimed until {when(claimed.lapses_at_us)}; have work on it attested by then."
-    )
-
-
 # ── rentals ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -409,6 +421,18 @@ def let_(
     )
 
 
+def withdraw_let_(offer: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Take an offer of write access back; rentals that run go on.
+
+    Parameters
+    ----------
+    offer
+        Number of the offer.
+    """
+    ask(venue, lambda agent: agent.property.withdraw_rental_offer(offer))
+    print_done({"offer": offer}, json, f"offer {offer} is taken back.")
+
+
 def rent_(offer: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
     """Take an offer of write access: the rent goes into escrow.
 
@@ -429,6 +453,17 @@ def end_rental_(rental: int, /, *, venue: Venue | None = None, json: Json = Fals
         Number of the rental.
     """
     _told_rental(ask(venue, lambda agent: agent.property.end_rental(rental)), json)
+
+
+def collect_rent_(rental: int, /, *, venue: Venue | None = None, json: Json = False) -> None:
+    """Have the rent paid out that has accrued so far.
+
+    Parameters
+    ----------
+    rental
+        Number of the rental.
+    """
+    _told_rental(ask(venue, lambda agent: agent.property.collect_rent(rental)), json)
 
 
 def _told_rental(change: RentalChange, json: Json) -> None:

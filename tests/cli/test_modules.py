@@ -79,6 +79,34 @@ def test_an_operator_gives_modules_to_agents(call: Call, venue: Serving) -> None
     assert "free is harberger" in call("module", "regime", "free", "harberger", *operator).stdout
 
 
+def test_offers_auctions_and_rent_are_taken_back_or_in(call: Call, venue: Serving) -> None:
+    operator, as_ann, as_ben = ("--data", venue.data), acting(venue, "ann"), acting(venue, "ben")
+    told(call, "module", "register", "spare", "--owner", "ann", *operator)
+    told(call, "module", "offer", "spare", "3", *as_ann)
+    assert "spare is not for sale any more" in call("module", "withdraw-offer", "spare", *as_ann).stdout
+    offer, withdrawn = [told(call, "module", "let", "spare", "90", "--term", "2h", *as_ann)["offer"] for _ in range(2)]
+    assert f"offer {withdrawn} is taken back" in call("module", "withdraw-let", withdrawn, *as_ann).stdout
+    assert call("module", "rent", withdrawn, *as_ben).returncode == 1
+    rental = told(call, "module", "rent", offer, *as_ben)["rental"]
+    assert "was paid" in call("module", "collect-rent", rental, *as_ann).stdout
+    told(call, "module", "auction", "spare", "--closes-in", "2h", *as_ann)
+    assert "spare is not auctioned any more" in call("module", "cancel-auction", "spare", *as_ann).stdout
+
+
+def test_work_is_claimed_and_attested(call: Call, venue: Serving) -> None:
+    operator, as_ann, as_ben = ("--data", venue.data), acting(venue, "ann"), acting(venue, "ben")
+    run_json("agent", "add", "ci", "--owner", "ci", "--role", "attester", "--endowment", 1, *operator)
+    as_ci = acting(venue, "ci")
+    told(call, "module", "register", "wild", *as_ann)
+    assert "wild is claimed until" in call("module", "claim", "wild", *as_ben).stdout
+    assert "the claim to wild is given up" in call("module", "abandon-claim", "wild", *as_ben).stdout
+    told(call, "module", "claim", "wild", *as_ben)
+    assert "ben works on wild; final" in call("module", "attest-work", "wild", "ben", *as_ci).stdout
+    told(call, "module", "register", "checked", "--owner", "ann", *operator)
+    check = told(call, "module", "attest-check", "checked", "80", "--reference", "run/7", *as_ci)["attestation"]
+    assert f"attestation {check} is final" in call("module", "accept-check", check, *as_ann).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
