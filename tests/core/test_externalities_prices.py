@@ -205,8 +205,8 @@ def worth(venue: Neighbours) -> dict[str, int]:
     rate=st.integers(1, 30 * CREDIT),
     cap=st.integers(1, 40 * CREDIT),
     bond=st.one_of(st.none(), st.integers(5 * CREDIT, 30 * CREDIT)),
-    purse=st.integers(0, 100 * CREDIT),
-    repaid=st.integers(0, 10 * CREDIT),
+    purse=st.one_of(st.just(0), st.integers(0, 100 * CREDIT)),
+    repaid=st.one_of(st.just(0), st.integers(0, 10 * CREDIT)),
     how=st.sampled_from(("accepted", "undisputed", "dispute_lost", "overturned")),
     reloads=st.booleans(),
 )
