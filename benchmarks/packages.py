@@ -57,7 +57,7 @@ class _Sizes(NamedTuple):
 
 def run(*, quick: bool) -> Report:
     """Take orders without and with auctions, by turns."""
-    sizes = _Sizes(16, 60, 2, 200, 4, 8) if quick else _Sizes(100, 1_000, 3, 500, 25, _DETERMINE_S + 3)
+    sizes = _Sizes(16, 60, 1, 200, 4, 8) if quick else _Sizes(100, 1_000, 3, 500, 25, _DETERMINE_S + 3)
     report = Report(
         "package auctions", ["what", "seconds", "ack p50 ms", "ack p99 ms", "ack max ms"],
         f"{sizes.auctions} auctions of {sizes.items} items and {sizes.bids:,} bids; "

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["FAULTS", "LEADER", "NOISES", "POINTS", "Fault", "Plan", "draw_plan"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["FAULTS", "LEADER", "NOISES", "POINTS", "Fault", "Plan", "draw_plan", "with_more"]
 
 POINTS: Final = (
     "before apply",
@@ -68,6 +71,8 @@ LEADER: Final = -1
 
 _OFTEN: Final = ("flip record", "short journal", "journal refuses daemon", "journal silent to daemon", "poison agent")
 """What comes to something only if it meets with something else."""
+
+_MORE: Final = 8
 
 _START_S: Final = 4.0
 
@@ -157,7 +162,7 @@ def draw_plan(seed: int) -> Plan:
     faults = tuple(
         sorted(
             (
-                _draw_fault(random, nodes, agents, duration_s, takeover_after_s)
+                _draw_fault(random, random.choice((*FAULTS, *_OFTEN)), nodes, agents, duration_s, takeover_after_s)
                 for _ in range(random.choice((0, 3, 5, 8, 12)))
             ),
             key=lambda fault: fault.at_s,
@@ -183,8 +188,20 @@ def draw_plan(seed: int) -> Plan:
     )
 
 
-def _draw_fault(random: Random, nodes: int, agents: int, duration_s: float, takeover_after_s: float) -> Fault:
-    kind = random.choice((*FAULTS, *_OFTEN))
+def with_more(plan: Plan, kinds: Sequence[str], noises: Mapping[str, float]) -> Plan:
+    """Return a plan in which some things go wrong often, for what few plans come to by themselves."""
+    random = plan.random("more")
+    more = [
+        _draw_fault(random, random.choice(kinds), plan.nodes, plan.agents, plan.duration_s, plan.takeover_after_s)
+        for _ in range(_MORE if kinds else 0)
+    ]
+    faults = tuple(sorted((*plan.faults, *more), key=lambda fault: fault.at_s))
+    return plan.without(faults=faults, noises={**plan.noises, **noises})
+
+
+def _draw_fault(
+    random: Random, kind: str, nodes: int, agents: int, duration_s: float, takeover_after_s: float
+) -> Fault:
     at_s = round(random.uniform(_START_S, duration_s), 3)
     of_agent = kind.endswith(" agent")
     target = random.randrange(agents) if of_agent else random.choice((LEADER, random.randrange(nodes)))

@@ -39,9 +39,12 @@ from exchange.messages.venue import OutcomeResult
 from exchange.views import MarketData
 from tests.simulation.copies import SimulatedPreserver
 from tests.simulation.journal import Stream
+from tests.simulation.plan import draw_plan, with_more
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.simulation.plan import Plan
 
 __all__ = ["PLANTED", "Planted"]
 
@@ -55,6 +58,14 @@ class Planted:
     caught_by: tuple[str, ...]
     seed: int = 1
     """Where to look first: one that caught it when this was written. What is drawn changes with the simulator."""
+    kinds: tuple[str, ...] = ()
+    """What must go wrong for it to be noticed, where few plans have it: they get more of it."""
+    noises: tuple[str, ...] = ()
+    """The same of what happens to messages."""
+
+    def plan(self, seed: int) -> Plan:
+        """Return the plan of a seed, with more of what the fault is noticed by."""
+        return with_more(draw_plan(seed), self.kinds, dict.fromkeys(self.noises, _OFTEN))
 
     @contextlib.contextmanager
     def grow(self) -> Iterator[None]:
@@ -69,14 +80,18 @@ class Planted:
                 setattr(owner, name, original)
 
 
+_OFTEN: Final = 0.3
+
 PLANTED: Final[list[Planted]] = []
 
 
-def _plant(name: str, *caught_by: str, seed: int = 1) -> Callable[[Callable[[], Any]], None]:
+def _plant(
+    name: str, *caught_by: str, seed: int = 1, kinds: tuple[str, ...] = (), noises: tuple[str, ...] = ()
+) -> Callable[[Callable[[], Any]], None]:
     """Register the fault that a function makes: owner, attribute and variant of each change."""
 
     def register(make: Callable[[], tuple[tuple[Any, str, Any], ...]]) -> None:
-        PLANTED.append(Planted(name, make(), caught_by, seed))
+        PLANTED.append(Planted(name, make(), caught_by, seed, kinds, noises))
 
     return register
 
@@ -144,7 +159,7 @@ def _() -> Any:
     return ((FencedLog, "_is_stored", is_stored),)
 
 
-@_plant("the lease never ends", "reads_are_current", "refusals_are_true", seed=17)
+@_plant("the lease never ends", "reads_are_current", "refusals_are_true", kinds=("freeze", "cut off journal"))
 def _() -> Any:
     return ((Lease, "is_held", property(lambda _self: True)),)
 
@@ -174,7 +189,7 @@ def _() -> Any:
     return ((Replica, "_follow_to", follow_blindly),)
 
 
-@_plant("the mark on the disk is not looked at", "a_short_journal_is_noticed", seed=39)
+@_plant("the mark on the disk is not looked at", "a_short_journal_is_noticed", kinds=("short journal",))
 def _() -> Any:
     return ((HighWaterFile, "read", lambda _self: None),)
 
@@ -187,12 +202,17 @@ def _() -> Any:
     return ((Lease, "wait_to_refuse", go_on),)
 
 
-@_plant("a stall lets out the refusals that waited for the lease", "refusals_are_true", seed=293)
+@_plant(
+    "a stall lets out the refusals that waited for the lease",
+    "refusals_are_true",
+    kinds=("journal silent to daemon", "journal silent", "freeze"),
+    seed=7,
+)
 def _() -> Any:
     return ((Outgoing, "forget_refusals", lambda _self: None),)
 
 
-@_plant("what broke the engine is not noted", "poison_works_once", seed=57)
+@_plant("what broke the engine is not noted", "poison_works_once", kinds=("poison agent",))
 def _() -> Any:
     return ((Poisons, "note", lambda _self, _poisoned: None), (Poisons, "hear", lambda _self, _payload: None))
 
@@ -230,7 +250,7 @@ def _load_trustingly(self: Host, snapshot: Any) -> None:
     "a replay compares neither the chain nor the outputs",
     "what_is_replayed_was_written",
     "daemons_do_not_break",
-    seed=21,
+    kinds=("flip record",),
 )
 def _() -> Any:
     return ((Host, "replay", _replay_trustingly),)
@@ -377,7 +397,12 @@ def _() -> Any:
     return ((Connection, "_outcome_unknown", not_sent),)
 
 
-@_plant("a daemon without a journal is taken to speak for every daemon", "what_agents_are_told_is_so", seed=92)
+@_plant(
+    "a daemon without a journal is taken to speak for every daemon",
+    "what_agents_are_told_is_so",
+    kinds=("journal refuses daemon", "journal silent to daemon"),
+    noises=("lost reply",),
+)
 def _() -> Any:
     refuse = Requests._refuse
 
