@@ -18,6 +18,7 @@ from agent_sdk.property_models import (
 )
 from agent_sdk.reading import Namespace, page_through, read
 from exchange.messages import property as wire
+from exchange.messages import property_views as asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ def _credits(amount: Number, name: str) -> int:
     return 0 if amount == 0 else to_credits(amount, name)
 
 
-def _module(view: wire.ModuleView) -> Module:
+def _module(view: asked.ModuleView) -> Module:
     return read(Module, view, id=view.module)
 
 
@@ -93,8 +94,8 @@ class Property(Namespace):
             NotFound: There is no such module.
 
         """
-        query = wire.MayWrite(module=module, agent=agent)
-        return read(WriteAccess, await self._connection.query(query, wire.MayWriteResult))
+        query = asked.MayWrite(module=module, agent=agent)
+        return read(WriteAccess, await self._connection.query(query, asked.MayWriteResult))
 
     # ── selling ─────────────────────────────────────────────────────────────────────────────────
 
@@ -220,26 +221,26 @@ class Property(Namespace):
             NotFound: There is no such module.
 
         """
-        return _module((await self._connection.query(wire.GetModule(module=module), wire.ModuleResult)).module)
+        return _module((await self._connection.query(asked.GetModule(module=module), asked.ModuleResult)).module)
 
     async def auctions(self) -> list[ModuleAuction]:
         """Return the auctions that are open."""
 
-        async def ask(after: int) -> wire.ModuleAuctionsResult:
-            return await self._connection.query(wire.ListModuleAuctions(after=after), wire.ModuleAuctionsResult)
+        async def ask(after: int) -> asked.ModuleAuctionsResult:
+            return await self._connection.query(asked.ListModuleAuctions(after=after), asked.ModuleAuctionsResult)
 
         return [read(ModuleAuction, view, id=view.auction) for view in await page_through(ask, "auctions")]
 
     async def bids(self) -> list[ModuleBid]:
         """Return the agent's own sealed bids."""
-        result = await self._connection.query(wire.ListModuleBids(), wire.ModuleBidsResult)
+        result = await self._connection.query(asked.ListModuleBids(), asked.ModuleBidsResult)
         return [read(ModuleBid, view) for view in result.bids]
 
     async def rentals(self) -> list[ModuleRental]:
         """Return the running rentals in which the agent is owner or renter."""
 
-        async def ask(after: int) -> wire.RentalsResult:
-            return await self._connection.query(wire.ListModuleRentals(after=after), wire.RentalsResult)
+        async def ask(after: int) -> asked.RentalsResult:
+            return await self._connection.query(asked.ListModuleRentals(after=after), asked.RentalsResult)
 
         return [read(ModuleRental, view, id=view.rental) for view in await page_through(ask, "rentals")]
 
@@ -248,8 +249,8 @@ class Property(Namespace):
         found: list[Module] = []
         after: str | None = ""
         while after is not None:
-            query = wire.ListModules(owner=owner, unowned=unowned, after=after, limit=500)
-            page = await self._connection.query(query, wire.ModulesResult)
+            query = asked.ListModules(owner=owner, unowned=unowned, after=after, limit=500)
+            page = await self._connection.query(query, asked.ModulesResult)
             found += [_module(view) for view in page.modules]
             after = page.next
         return found

@@ -1,4 +1,4 @@
-"""The wire vocabulary: structs only, one file per mechanism, imported by the daemon and by the SDK.
+"""The wire vocabulary: structs only, one file per mechanism (two for a long one), for the daemon and for the SDK.
 
 A new mechanism adds its file here; what it defines is found by its base class (``Command``,
 ``Query``, ``Event``), so there is no list to keep.

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from exchange.engine import Engine
 from exchange.mechanisms.base import NotFound
 from exchange.mechanisms.property import Property
-from exchange.messages.property import BuyModule, GetModule, MayWrite, RegisterModule, StateValue
+from exchange.messages.property import BuyModule, RegisterModule, StateValue
+from exchange.messages.property_views import GetModule, MayWrite
 from exchange.testing import OPERATOR, Venue
 from tests.core.rates import WITH_RATES, SetParameter
 from tests.core.work import CREDIT
 
 if TYPE_CHECKING:
     from exchange.messages.base import Query
-    from exchange.messages.property import ModuleView
+    from exchange.messages.property_views import ModuleView
     from exchange.testing import Answer
 
 __all__ = ["Estate"]

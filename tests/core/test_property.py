@@ -13,16 +13,14 @@ from exchange.messages.property import (
     AttestWork,
     AuctionModule,
     ClaimModule,
-    GetModule,
     GrantAccess,
-    ListModules,
-    MayWrite,
     RegisterModule,
     ReleaseModule,
     RevokeGrant,
     SetDependencies,
     SetRegime,
 )
+from exchange.messages.property_views import GetModule, ListModules, MayWrite
 from exchange.messages.reasons import Reason
 from exchange.testing import OPERATOR, assert_rejected
 from tests.core.estate import Estate

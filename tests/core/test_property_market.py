@@ -18,12 +18,7 @@ from exchange.messages.property import (
     CancelModuleAuction,
     CollectModuleRent,
     EndRental,
-    GetModule,
     GrantAccess,
-    ListModuleAuctions,
-    ListModuleBids,
-    ListModuleRentals,
-    ListModules,
     OfferModule,
     OfferRental,
     RegisterModule,
@@ -32,6 +27,13 @@ from exchange.messages.property import (
     WithdrawModuleBid,
     WithdrawModuleOffer,
     WithdrawRentalOffer,
+)
+from exchange.messages.property_views import (
+    GetModule,
+    ListModuleAuctions,
+    ListModuleBids,
+    ListModuleRentals,
+    ListModules,
 )
 from exchange.messages.reasons import Reason
 from exchange.testing import OPERATOR, assert_rejected

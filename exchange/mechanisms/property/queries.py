@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
 
 from exchange.mechanisms.base import AgentRecord, NotFound
-from exchange.messages.property import (
+from exchange.messages.property_views import (
     CheckView,
     ClaimView,
     DependencyView,
