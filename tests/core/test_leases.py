@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exchange.engine import Engine
 from exchange.mechanisms.base import NotFound
+from exchange.mechanisms.facts import DisputeTerms
 from exchange.mechanisms.leases.lease import Period
 from exchange.messages.admin import HaltAgent, HaltVenue, RevokeAgent, SetSpendLimit, Settings
 from exchange.messages.leases import (
@@ -384,7 +385,7 @@ def test_who_may_dispute_what(venue: Venue) -> None:
     venue.must("mate", Quarrel, family="leases", number=1)
     quarrels: Any = venue.engine.mechanisms["quarrels"]
     # What is left of the rent, and the compensation.
-    assert quarrels.terms == ("user", "lab", 6 * CREDIT, ())
+    assert quarrels.terms == DisputeTerms("user", "lab", 6 * CREDIT)
     venue.submit("mate", Rule, family="leases", number=1, upheld=True)
     assert purse(venue, "user") == (96, 0)
 
