@@ -290,12 +290,14 @@ def buy_(
     new_value
         Value that you state, where that is needed.
     deposit
-        Credits from which the tax on it is taken: by default those of 30 days at least.
+        Credits from which the tax on that is taken: at first that of 30 days at least, unless the venue says otherwise.
     """
+    # At a stated value nobody is asked whether to sell, so the former owner has time to finish.
+    until_then = "" if new_value is None else ", and its former owner still writes to it for a while (see may-write)"
     _changed(
         venue, json, module,
         lambda me: me.property.buy(module, max_price=max_price, new_value=new_value, deposit=deposit or 0),
-        f"{module} is bought",
+        f"{module} is bought{until_then}",
     )  # fmt: skip
 
 
