@@ -203,7 +203,10 @@ def test_a_venue_collects_what_the_sum_of_all_that_was_stated_comes_to(changes: 
 def test_a_deposit_covers_30_days(venue: Estate) -> None:
     venue.own("ann", "core", regime="harberger")
     least = {"module": "core", "value": 100 * CREDIT, "deposit": 5 * CREDIT}
-    assert_rejected(venue.submit("ann", StateValue, **(least | {"deposit": 5 * CREDIT - 1})), Reason.DEPOSIT_TOO_SMALL)
+    refused = venue.submit("ann", StateValue, **(least | {"deposit": 5 * CREDIT - 1}))
+    assert_rejected(refused, Reason.DEPOSIT_TOO_SMALL)
+    needed = "a value of 100.00 needs a deposit of 5.00, the tax of 30 days; this would be 4.999999"
+    assert refused.data["detail"] == needed
     answer = venue.must("ann", StateValue, **least)
     assert answer.data["exhausted_at_us"] == venue.time_us + MONTH_US
     # A day later a sixth less than ten days' tax is gone, so the same value needs more.

@@ -27,7 +27,8 @@ GRACE: Final = "property.miss_value"
 WARN: Final = "property.warn"
 
 _SECOND_US: Final = 1_000_000
-_COLLECT_US: Final = 86_400 * _SECOND_US
+_DAY_S: Final = 86_400
+_COLLECT_US: Final = _DAY_S * _SECOND_US
 """Tax goes to ``public_fund`` a day after it last did, if nothing has sent it there before."""
 
 _AT_ONCE: Final = 100
@@ -91,10 +92,9 @@ class Regime:
         if deposit >= least:
             return None
         seconds = self._context.settings.harberger_deposit_seconds
-        detail = (
-            f"a value of {whole_credits(value)} needs a deposit of {whole_credits(least)}, the tax of {seconds} s; "
-        )
-        return Reason.DEPOSIT_TOO_SMALL, detail + f"this would be {whole_credits(deposit)}"
+        time = f"{seconds} s" if seconds % _DAY_S else f"{seconds // _DAY_S} days"
+        needed = f"a value of {whole_credits(value)} needs a deposit of {whole_credits(least)}, the tax of {time}"
+        return Reason.DEPOSIT_TOO_SMALL, f"{needed}; this would be {whole_credits(deposit)}"
 
     # ── stating a value ─────────────────────────────────────────────────────────────────────────
 
